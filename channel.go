@@ -1,0 +1,31 @@
+package earshot
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits of a channel's name.
+const (
+	MaxChannelRunes  = 256
+	MaxChannelBytes  = 512
+	MaxChannelLevels = 32
+)
+
+// CheckChannel reports why name cannot be a channel's name in any protocol:
+// it is empty, not UTF-8, longer than 256 characters or 512 bytes, or has more
+// than 32 levels. Levels are separated by dots; a level may be empty. Protocols
+// have further rules of their own.
+func CheckChannel(name string) error {
+	switch {
+	case name == "":
+		return &Error{Code: Invalid, Reason: "CHANNEL_NAME", Text: "the channel name is empty"}
+	case len(name) > MaxChannelBytes || utf8.RuneCountInString(name) > MaxChannelRunes:
+		return &Error{Code: Invalid, Reason: "CHANNEL_NAME", Text: "the channel name is longer than 256 characters or 512 bytes"}
+	case !utf8.ValidString(name):
+		return &Error{Code: Invalid, Reason: "CHANNEL_NAME", Text: "the channel name is not valid UTF-8"}
+	case strings.Count(name, ".") >= MaxChannelLevels:
+		return &Error{Code: Invalid, Reason: "CHANNEL_NAME", Text: "the channel name has more than 32 levels"}
+	}
+	return nil
+}

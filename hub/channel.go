@@ -1,0 +1,140 @@
+package hub
+
+import (
+	"sync"
+	"time"
+)
+
+// A channel is what this node knows of one channel: the order of its messages,
+// its newest ones, and who hears it. It exists while somebody does, or while
+// its ring may still help those who come back.
+type channel struct {
+	app  *app
+	name string
+
+	mu    sync.Mutex
+	dead  bool
+	order order
+	ring  *ring
+	parts []*part
+	// patterns are those that match, as of the app's pattern version.
+	patterns []*pattern
+	version  uint64
+	release  func() // of the bus's Hear
+}
+
+// order is where a logged channel's sequence stands.
+type order struct {
+	epoch uint16
+	// last is the newest sequence that was delivered, or before which nothing
+	// is owed to anybody.
+	last uint64
+	// filling holds what arrived while a gap is being filled; nil if none is.
+	filling *filling
+}
+
+type filling struct {
+	waiting []Delivery
+}
+
+// join adds a subscription; it hears what is published from now on. The
+// channel is locked. It reports false if the subscription has ended meanwhile.
+func (c *channel) join(sub *Sub) bool {
+	sub.position = position(c.order.epoch, c.order.last)
+	return c.part(sub.conn.shard).join(sub, c, c.app.hub.n.Load())
+}
+
+// part returns the channel's part in a shard. The channel is locked.
+func (c *channel) part(s *Shard) *part {
+	for _, p := range c.parts {
+		if p.shard == s {
+			return p
+		}
+	}
+	p := &part{shard: s}
+	c.parts = append(c.parts, p)
+	return p
+}
+
+// left drops parts without subscriptions, and the channel if none is left and
+// its ring is of no more use.
+func (c *channel) left() {
+	c.app.mu.Lock()
+	defer c.app.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.parts = prune(c.parts)
+	c.sweep(time.Now())
+}
+
+// sweep ends the channel if it is of no more use. App and channel are locked.
+func (c *channel) sweep(now time.Time) {
+	if c.dead || len(c.parts) > 0 || c.order.filling != nil {
+		return
+	}
+	if c.ring != nil && !c.ring.idle(now) {
+		c.app.resting[c.name] = c
+		return
+	}
+	c.dead = true
+	c.app.floor = max(c.app.floor, c.order.last)
+	delete(c.app.channels, c.name)
+	delete(c.app.resting, c.name)
+	if c.release != nil {
+		c.release()
+	}
+}
+
+// prune returns the parts that have subscriptions.
+func prune(parts []*part) []*part {
+	kept := parts[:0]
+	for _, p := range parts {
+		if p.count.Load() > 0 {
+			kept = append(kept, p)
+		}
+	}
+	clear(parts[len(kept):])
+	if len(kept) == 0 {
+		return nil
+	}
+	return kept
+}
+
+// publish puts d to everybody who hears the channel. The channel is locked;
+// the caller settles b afterwards.
+func (c *channel) publish(d *delivery, b *batch) {
+	d.n = c.app.hub.n.Add(1)
+	put(c.parts, d, b)
+	for _, p := range c.matching() {
+		p.mu.Lock()
+		put(p.parts, d, b)
+		p.mu.Unlock()
+	}
+	if d.seq() != 0 {
+		if c.ring == nil {
+			c.ring = &ring{after: c.order.last}
+		}
+		c.ring.add(d)
+	}
+}
+
+func put(parts []*part, d *delivery, b *batch) {
+	for _, p := range parts {
+		n := int(p.count.Load())
+		if n == 0 {
+			continue
+		}
+		p.renderAll(d)
+		p.shard.put(d, p)
+		b.touch(p.shard, n)
+	}
+}
+
+// matching returns the app's patterns that match the channel. The channel is locked.
+func (c *channel) matching() []*pattern {
+	if v := c.app.patternVersion.Load(); v != c.version {
+		c.patterns = c.app.match(c.name)
+		c.version = v
+	}
+	return c.patterns
+}

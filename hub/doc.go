@@ -1,0 +1,29 @@
+// Package hub is the middle of Earshot: connections, subscriptions, fan-out,
+// joins that lose nothing, and the limits that keep one client from harming
+// another. It knows no protocol and no engine; it owns the small interfaces
+// that it needs of them (Engine, Transport, Handler).
+//
+// # Shards
+//
+// Connections are dealt to a few shards. A shard's lock guards the output of
+// its connections, its part of every channel's subscriptions and its timing
+// wheel. A publish renders the message once for each encoding in use, puts a
+// pointer to it into the inbox of each shard that has a subscriber, and
+// settles: a small fan-out is written by the publisher's goroutine if the
+// shard is free, a large one by the shard's own.
+//
+// # Order of locks
+//
+//	app → channel or pattern → shard → inbox
+//
+// Two locks of one kind are never held together. No lock is held for I/O, for
+// a channel or for foreign code, except: rendering happens under a channel's
+// lock, and the holder of a shard's lock makes non-blocking socket writes
+// (Transport.Push and Flush).
+//
+// # Order of messages
+//
+// A channel's messages reach every subscription of a node in one order: the
+// stream's for a logged channel, the order of the calls for a live one. An
+// inbox is first in, first out, and a connection's output queue too.
+package hub

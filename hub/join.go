@@ -1,0 +1,244 @@
+package hub
+
+import (
+	"context"
+	"time"
+
+	"github.com/earshot-io/earshot"
+)
+
+// A Join asks for a subscription.
+type Join struct {
+	// Channel is what to subscribe to; or, if it is empty, Pattern.
+	Channel string
+	Pattern earshot.Pattern
+	// Encoding renders the messages.
+	Encoding *Encoding
+	// Tag is kept with the subscription for the adapter.
+	Tag any
+	// As is a further proof, valid for this subscription only; nil for none.
+	As *earshot.Identity
+	// Allowed says that the adapter has found permission by other means (an auth
+	// hook's answer); the grants are not asked.
+	Allowed bool
+	// After asks for everything after a position, before what is live; the zero
+	// position is the beginning of what is stored. Nil asks for what is live only.
+	After *earshot.Position
+}
+
+// Subscribe joins a channel or pattern. The subscription holds live messages
+// back until Start, so that the client can be told first; nothing that is
+// published after Subscribe returned is missed. exact is false if After was
+// given and something after it may be lost: what there is will be sent.
+//
+// It fails with Forbidden, Conflict (subscribed already; the Sub is returned
+// with it), Limited, Invalid, or as the engine does. With After it reads from
+// the engine, and is called from Conn.Do.
+func (c *Conn) Subscribe(ctx context.Context, j Join) (sub *Sub, exact bool, err error) {
+	if err := c.mayJoin(&j); err != nil {
+		return nil, false, err
+	}
+	sub = &Sub{name: j.name(), conn: c, enc: j.Encoding, tag: j.Tag, as: j.As, since: time.Now().UnixMilli(), held: &held{}}
+	if other, err := c.reserve(sub); err != nil {
+		return other, false, err
+	}
+	if exact, err = c.join(ctx, sub, &j); err != nil {
+		c.Unsubscribe(sub)
+		return nil, false, err
+	}
+	c.hub.stats.subscribed.Add(1)
+	return sub, exact, nil
+}
+
+func (j *Join) name() string {
+	if j.Channel != "" {
+		return j.Channel
+	}
+	return j.Pattern.Key()
+}
+
+func (c *Conn) mayJoin(j *Join) error {
+	if j.Channel == "" {
+		if j.Allowed {
+			return nil
+		}
+		return earshot.Errorf(earshot.Forbidden, "subscribing to a pattern is not permitted")
+	}
+	if err := earshot.CheckChannel(j.Channel); err != nil {
+		return err
+	}
+	if j.Allowed || c.may(j.As, earshot.Subscribe, j.Channel) {
+		return nil
+	}
+	return earshot.Errorf(earshot.Forbidden, "subscribing to this channel is not permitted")
+}
+
+// may asks the grants, and what the channel's rule opens to all.
+func (c *Conn) may(as *earshot.Identity, a earshot.Action, channel string) bool {
+	id := c.Identity()
+	if id == nil {
+		return false
+	}
+	if as != nil {
+		id = id.With(as)
+	}
+	t := id.On(channel, "")
+	if t.Deny&a != 0 {
+		return false
+	}
+	return t.Allow.Has(a) || c.App().Rule(channel).Open.Has(a)
+}
+
+// reserve takes the name's place in the connection's subscriptions.
+func (c *Conn) reserve(sub *Sub) (other *Sub, err error) {
+	c.shard.Lock()
+	defer c.shard.Unlock()
+	if c.closing.Load() {
+		return nil, errClosing
+	}
+	if other := c.subs.get(sub.name); other != nil {
+		return other, &earshot.Error{Code: earshot.Conflict, Reason: "ALREADY_SUBSCRIBED", Text: "already subscribed"}
+	}
+	if limit := c.hub.config.MaxSubscriptions; limit > 0 && c.subs.len() >= limit {
+		return nil, earshot.Errorf(earshot.Limited, "a connection may have %d subscriptions", limit)
+	}
+	c.subs.put(sub)
+	return nil, nil
+}
+
+// join makes the subscription hear its target, and reads what it missed.
+func (c *Conn) join(ctx context.Context, sub *Sub, j *Join) (exact bool, err error) {
+	a := c.hub.app(c.App().Slug)
+	if j.Channel == "" {
+		return true, a.joinPattern(ctx, sub, j.Pattern)
+	}
+	ch, err := a.acquire(ctx, j.Channel)
+	if err != nil {
+		return false, err
+	}
+	joined := ch.join(sub)
+	ch.mu.Unlock()
+	switch {
+	case !joined:
+		ch.left()
+		return false, errClosing
+	case j.After == nil:
+		return true, nil
+	case c.App().Rule(j.Channel).Live:
+		return j.After.IsZero(), nil // nothing was ever stored
+	}
+	cu, exact, err := ch.missed(ctx, *j.After)
+	if err != nil {
+		return false, err
+	}
+	c.shard.Lock()
+	sub.held.catchUp = cu
+	sub.position = *j.After
+	c.shard.Unlock()
+	return exact, nil
+}
+
+func (a *app) joinPattern(ctx context.Context, sub *Sub, m earshot.Pattern) error {
+	release, err := a.hub.engine.Hear(ctx, a.slug, "")
+	if err != nil {
+		return err
+	}
+	a.patternMu.Lock()
+	defer a.patternMu.Unlock()
+	if !a.patternFor(m, release).join(sub) {
+		return errClosing
+	}
+	return nil
+}
+
+// missed reads the first page of what comes after a position, from the ring if
+// that has it.
+func (c *channel) missed(ctx context.Context, after earshot.Position) (cu *catchUp, exact bool, err error) {
+	h := c.app.hub
+	c.mu.Lock()
+	epoch := c.order.epoch
+	if c.ring != nil && after.Epoch == epoch {
+		if ds, ok := c.ring.since(after.Seq, time.Now()); ok {
+			last := c.order.last
+			c.mu.Unlock()
+			h.stats.ringHits.Add(1)
+			return &catchUp{page: ds, after: position(epoch, max(last, after.Seq))}, true, nil
+		}
+	}
+	c.mu.Unlock()
+	page, err := h.engine.Read(ctx, c.app.slug, c.name, Range{
+		After: after, Limit: pageMessages, Bytes: pageBytes, AtLeast: h.seen.Load(), Hidden: true,
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	cu = &catchUp{more: page.More, after: position(h.epoch(), page.Upto)}
+	for _, m := range page.Messages {
+		cu.page = append(cu.page, &delivery{m: m})
+	}
+	if !page.More && page.Exact && !after.IsZero() {
+		c.remember(after, cu.page, page.Upto)
+	}
+	return cu, page.Exact || after.IsZero(), nil
+}
+
+// remember lets the ring answer the next who come back to the same position: ds
+// is all that is stored between it and upto.
+func (c *channel) remember(after earshot.Position, ds []*delivery, upto uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dead || after.Epoch != c.order.epoch {
+		return
+	}
+	if c.ring == nil {
+		c.ring = &ring{after: c.order.last}
+	}
+	if upto < c.ring.after {
+		return // there may be something between the two
+	}
+	// What the page holds beyond the ring's beginning, the ring has itself.
+	older := ds
+	for i, d := range ds {
+		if d.seq() > c.ring.after {
+			older = ds[:i:i]
+			break
+		}
+	}
+	if after.Seq < c.ring.after || !c.ring.exact && after.Seq == c.ring.after {
+		c.ring.prepend(after.Seq, append([]*delivery(nil), older...))
+	}
+}
+
+// Unsubscribe ends a subscription: nothing of it is sent any more when it
+// returns. It reports false if it had ended before.
+func (c *Conn) Unsubscribe(sub *Sub) bool {
+	c.shard.Lock()
+	if sub.gone {
+		c.shard.Unlock()
+		return false
+	}
+	sub.gone = true
+	c.subs.remove(sub)
+	if sub.part != nil {
+		sub.part.remove(sub)
+	}
+	c.shard.Unlock()
+	if sub.part != nil && sub.part.count.Load() == 0 {
+		sub.target.left()
+	}
+	return true
+}
+
+// Sub returns the connection's subscription to a channel, nil if it has none.
+func (c *Conn) Sub(channel string) *Sub {
+	c.shard.Lock()
+	defer c.shard.Unlock()
+	return c.subs.get(channel)
+}
+
+// Subs returns the connection's subscriptions, in no order.
+func (c *Conn) Subs() []*Sub {
+	c.shard.Lock()
+	defer c.shard.Unlock()
+	return c.subs.all()
+}

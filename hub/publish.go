@@ -1,0 +1,264 @@
+package hub
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/earshot-io/earshot"
+)
+
+// A Publication is a message to be published, and how.
+type Publication struct {
+	// Message has no ID and Time yet. It is the hub's from the call on.
+	Message *earshot.Message
+	// Key makes the publish idempotent within (app, channel) for 5 minutes;
+	// empty for none. On a live channel only this node remembers it.
+	Key string
+	// WantID asks for the message's id, which costs a read on a logged channel.
+	WantID bool
+}
+
+// MaxData is how many bytes of data a message may have.
+const MaxData = 32 << 10
+
+// Publish publishes a message of the application's own server: what it may was
+// decided by the caller. It returns when the message is as safe as its channel
+// promises, or with the reason why it is not.
+func (h *Hub) Publish(ctx context.Context, a *earshot.App, p Publication) (Appended, error) {
+	type outcome struct {
+		Appended
+		err error
+	}
+	result := make(chan outcome, 1)
+	h.PublishAsync(ctx, a, p, func(r Appended, err error) { result <- outcome{r, err} })
+	select {
+	case o := <-result:
+		return o.Appended, o.err
+	case <-ctx.Done():
+		return Appended{}, &earshot.Error{
+			Code: earshot.Unknown, Text: "the outcome is not known; repeat the publish with the same idempotency key", Err: context.Cause(ctx),
+		}
+	}
+}
+
+// PublishAsync is Publish that does not wait: done is called exactly once, from
+// any goroutine, perhaps before PublishAsync returns, and must not block.
+// Messages that one goroutine publishes keep their order.
+func (h *Hub) PublishAsync(ctx context.Context, a *earshot.App, p Publication, done func(Appended, error)) {
+	m := p.Message
+	m.App = a.Slug
+	if err := checkMessage(m); err != nil {
+		done(Appended{}, err)
+		return
+	}
+	rule := a.Rule(m.Channel)
+	if !rule.Live {
+		h.stats.published.Add(1)
+		h.engine.Append(m, AppendOptions{Key: p.Key, WantID: p.WantID, Rule: rule}, done)
+		return
+	}
+	if m.Store != 0 {
+		done(Appended{}, &earshot.Error{Code: earshot.Invalid, Reason: "LIVE_CHANNEL", Text: "the channel is live: its messages cannot be stored"})
+		return
+	}
+	h.stats.published.Add(1)
+	done(h.publishLive(ctx, p))
+}
+
+func checkMessage(m *earshot.Message) error {
+	if err := earshot.CheckChannel(m.Channel); err != nil {
+		return err
+	}
+	if len(m.Data) > MaxData {
+		return &earshot.Error{Code: earshot.TooLarge, Reason: "MESSAGE_TOO_LARGE", Text: "data may have 32 KiB at the most"}
+	}
+	return nil
+}
+
+// publishLive delivers here and spreads to the other nodes. Ids rise in the
+// order of delivery, since both happen under the channel's lock.
+func (h *Hub) publishLive(ctx context.Context, p Publication) (Appended, error) {
+	m := p.Message
+	if p.Key != "" {
+		if first, ok := h.keys.use(m.App, m.Channel, p.Key, time.Now()); !ok {
+			return Appended{ID: first, Duplicate: true}, nil
+		}
+	}
+	a := h.app(m.App)
+	c := a.lookup(m.Channel)
+	var err error
+	if c == nil {
+		h.ids.give(m)
+		err = h.engine.Spread(m)
+	} else {
+		var own batch
+		b := &own
+		if in, ok := ctx.(*handling); ok {
+			b = &in.batch
+		}
+		c.mu.Lock()
+		h.ids.give(m)
+		err = h.engine.Spread(m)
+		c.publish(&delivery{m: m}, b)
+		c.mu.Unlock()
+		own.settle(h)
+	}
+	if p.Key != "" {
+		h.keys.set(m.App, m.Channel, p.Key, m.ID)
+	}
+	return Appended{ID: m.ID}, err
+}
+
+// liveIDs gives ids to live messages: they rise on one node, and differ from
+// those of every other node.
+type liveIDs struct {
+	mu   sync.Mutex
+	node [6]byte // random; zero until first used
+	last int64   // milliseconds
+	n    uint64
+}
+
+func (l *liveIDs) give(m *earshot.Message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.node == [6]byte{} {
+		id := earshot.NewConnID()
+		copy(l.node[:], id[:])
+	}
+	now := time.Now()
+	l.last = max(l.last, now.UnixMilli())
+	l.n++
+	m.Time = time.UnixMilli(l.last)
+	m.ID = earshot.NewID(m.Time, earshot.Position{})
+	// Epoch 0 says that there is no position; then 40 bits that rise, and 24 of the node.
+	binary.BigEndian.PutUint64(m.ID[8:], l.n<<24)
+	copy(m.ID[13:], l.node[:3])
+}
+
+// Publish publishes what the client of this connection sent, if it may. The
+// sender, what its grants say of storing and whether it hears its own message
+// are set here. What the proof of a subscription added counts on its channel.
+//
+// It fails if the client may not, and then done is not called; else done gets
+// the outcome as in PublishAsync.
+func (c *Conn) Publish(ctx context.Context, p Publication, done func(Appended, error)) error {
+	m := p.Message
+	sub := c.Sub(m.Channel)
+	if err := c.mayPublish(m, sub); err != nil {
+		return err
+	}
+	c.hub.PublishAsync(ctx, c.App(), p, done)
+	return nil
+}
+
+// mayPublish asks the grants, and completes m by what they say.
+func (c *Conn) mayPublish(m *earshot.Message, sub *Sub) error {
+	id := c.Identity()
+	if id == nil {
+		return earshot.Errorf(earshot.Unauthenticated, "not authenticated")
+	}
+	// Broadcast counts from the connection's own proof alone.
+	terms := id.On(m.Channel, m.Event)
+	broadcast := terms.Allow.Has(earshot.Broadcast)
+	if sub != nil && sub.as != nil {
+		terms = sub.Identity().On(m.Channel, m.Event)
+	}
+	open := c.App().Rule(m.Channel).Open &^ terms.Deny
+	allowed := (terms.Allow | open).Has(earshot.Publish)
+	switch {
+	case terms.Deny.Has(earshot.Publish):
+		return errMayNotPublish
+	case broadcast:
+	case !allowed:
+		return errMayNotPublish
+	case sub == nil:
+		return errNotSubscribed
+	}
+	m.Store = terms.Store
+	if !terms.Allow.Has(earshot.Echo) {
+		m.Skip = c.id
+	}
+	who := id
+	if sub != nil && sub.as != nil {
+		who = sub.as
+	}
+	m.Sender = &earshot.Sender{UID: who.UID, HasUID: who.HasUID, Meta: who.Meta}
+	return nil
+}
+
+var (
+	errMayNotPublish = &earshot.Error{Code: earshot.Forbidden, Reason: "PUBLISH", Text: "publishing this event to this channel is not permitted"}
+	errNotSubscribed = &earshot.Error{Code: earshot.Forbidden, Reason: "NOT_SUBSCRIBED", Text: "publishing to this channel needs a subscription to it"}
+)
+
+// keyWindow is how long an idempotency key is remembered, and maxKeys how many
+// of live channels are.
+const (
+	keyWindow = 5 * time.Minute
+	maxKeys   = 100_000
+)
+
+// keyCache remembers the idempotency keys of live channels. When it is full,
+// keys are forgotten early, the oldest first.
+type keyCache struct {
+	mu    sync.Mutex
+	keys  map[usedKey]*use
+	order []usedKey
+}
+
+type usedKey struct{ app, channel, key string }
+
+type use struct {
+	id earshot.ID
+	at time.Time
+}
+
+// use takes the key; ok is false if it was taken within the window.
+func (k *keyCache) use(app, channel, key string, now time.Time) (first earshot.ID, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	u := usedKey{app, channel, key}
+	if before := k.keys[u]; before != nil && now.Sub(before.at) < keyWindow {
+		return before.id, false
+	}
+	if k.keys == nil {
+		k.keys = map[usedKey]*use{}
+	}
+	if len(k.order) >= maxKeys {
+		k.drop(1)
+	}
+	k.keys[u] = &use{at: now}
+	k.order = append(k.order, u)
+	return earshot.ID{}, true
+}
+
+func (k *keyCache) set(app, channel, key string, id earshot.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if u := k.keys[usedKey{app, channel, key}]; u != nil {
+		u.id = id
+	}
+}
+
+func (k *keyCache) drop(n int) {
+	for _, u := range k.order[:n] {
+		delete(k.keys, u)
+	}
+	k.order = k.order[n:]
+}
+
+func (k *keyCache) sweep(now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := 0
+	for n < len(k.order) {
+		u := k.keys[k.order[n]]
+		if u != nil && now.Sub(u.at) < keyWindow {
+			break
+		}
+		n++
+	}
+	k.drop(n)
+}

@@ -1,0 +1,213 @@
+package hub
+
+import (
+	"context"
+	"time"
+
+	"github.com/earshot-io/earshot"
+)
+
+// A Sub is one subscription of a connection. Its methods may be called
+// concurrently with deliveries, but Start only once.
+type Sub struct {
+	name   string
+	conn   *Conn
+	target target
+	part   *part
+	enc    *Encoding
+	tag    any
+	as     *earshot.Identity // what a proof of its own added; nil for none
+
+	from     uint64 // drops deliveries up to it
+	position earshot.Position
+	since    int64 // Unix milliseconds
+	held     *held // live messages that wait for Start; nil once it is live
+	index    uint32
+	gone     bool
+}
+
+// A target is what a subscription is of: a channel or a pattern.
+type target interface {
+	// left tells that a part has no subscriptions any more.
+	left()
+}
+
+// Name is the channel's name, or the key of the pattern.
+func (s *Sub) Name() string { return s.name }
+
+// Tag is what the adapter gave the subscription.
+func (s *Sub) Tag() any { return s.tag }
+
+// Since is when the subscription began.
+func (s *Sub) Since() time.Time { return time.UnixMilli(s.since) }
+
+// Identity is who the subscription acts as: the connection's identity, and
+// what a proof of its own added.
+func (s *Sub) Identity() *earshot.Identity {
+	id := s.conn.Identity()
+	if s.as != nil {
+		return id.With(s.as)
+	}
+	return id
+}
+
+// Position is where the subscription joined its channel's log, or resumed from:
+// what has a higher sequence will be heard.
+func (s *Sub) Position() earshot.Position { return s.position }
+
+// frame is what is sent to this subscription for the rendered f.
+func (s *Sub) frame(f *Frame, m *earshot.Message) *Frame {
+	if s.enc.Head == nil {
+		return f
+	}
+	return f.WithHead(s.enc.Head(s.tag, m))
+}
+
+// held are the live messages that wait until the history before them is sent.
+type held struct {
+	ds    []*delivery
+	bytes int
+	over  bool // the bound was reached and ds dropped: read again from history
+	// catchUp is the history still to be sent; nil if none was asked for.
+	catchUp *catchUp
+}
+
+// catchUp is the state of a join from a position.
+type catchUp struct {
+	page  []*delivery
+	more  bool
+	after earshot.Position
+}
+
+func (h *held) add(d *delivery) {
+	if h.over {
+		return
+	}
+	if h.bytes += d.size(); h.bytes > heldBytes {
+		h.ds, h.over = nil, true
+		return
+	}
+	h.ds = append(h.ds, d)
+}
+
+const (
+	// heldBytes bounds what a join holds back, and heldTries how often it may
+	// begin again from history after the bound was reached.
+	heldBytes = 1 << 20
+	heldTries = 3
+	// pageMessages and pageBytes bound one read of a join.
+	pageMessages = 256
+	pageBytes    = 256 << 10
+)
+
+// Start sends what was missed, then what was held, and lets the subscription
+// live. It is called once, after the client has been told that it is
+// subscribed. It waits for the client to take a long history, so it is called
+// from Conn.Do unless no history was asked for.
+func (s *Sub) Start(ctx context.Context) error {
+	for tries := 0; ; {
+		if err := s.sendHistory(ctx); err != nil {
+			return err
+		}
+		done := s.goLive()
+		if done {
+			return nil
+		}
+		if tries++; tries > heldTries {
+			return &earshot.Error{Code: earshot.Slow, Text: "more was published during the join than could be held"}
+		}
+		if err := s.readAgain(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// sendHistory sends page after page until the history is told.
+func (s *Sub) sendHistory(ctx context.Context) error {
+	for {
+		s.conn.shard.Lock()
+		h := s.held
+		s.conn.shard.Unlock()
+		if h == nil || h.catchUp == nil {
+			return nil
+		}
+		cu := h.catchUp
+		frames := make([]*Frame, 0, len(cu.page))
+		for _, d := range cu.page {
+			if f := d.frame(s.enc); f != nil {
+				frames = append(frames, s.frame(f, d.m))
+			}
+		}
+		if err := s.conn.Send(frames...); err != nil {
+			return err
+		}
+		if !cu.more {
+			return nil
+		}
+		if err := s.conn.drained(ctx); err != nil {
+			return err
+		}
+		if err := s.readAgain(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// readAgain reads the next page of history.
+func (s *Sub) readAgain(ctx context.Context) error {
+	c, ok := s.target.(*channel)
+	if !ok {
+		return &earshot.Error{Code: earshot.Slow, Text: "more was published during the join than could be held"}
+	}
+	s.conn.shard.Lock()
+	h := s.held
+	if h == nil {
+		s.conn.shard.Unlock()
+		return nil
+	}
+	after := s.position
+	if h.catchUp != nil {
+		after = h.catchUp.after
+	}
+	h.ds, h.bytes, h.over = nil, 0, false
+	s.conn.shard.Unlock()
+	cu, _, err := c.missed(ctx, after)
+	if err != nil {
+		return err
+	}
+	s.conn.shard.Lock()
+	h.catchUp = cu
+	s.conn.shard.Unlock()
+	return nil
+}
+
+// goLive sends what was held and ends the holding; it reports false if some of
+// it was dropped and must be read from history first.
+func (s *Sub) goLive() bool {
+	sh := s.conn.shard
+	sh.Lock()
+	defer sh.Unlock()
+	h := s.held
+	if h == nil || s.gone {
+		return true
+	}
+	if h.over {
+		return false
+	}
+	told := s.position
+	if h.catchUp != nil {
+		told = h.catchUp.after
+	}
+	for _, d := range h.ds {
+		if p := d.m.ID.Position(); p.Epoch == told.Epoch && p.Seq != 0 && p.Seq <= told.Seq {
+			continue
+		}
+		if f := d.frame(s.enc); f != nil {
+			s.conn.push(s.frame(f, d.m))
+			sh.stats.Delivered++
+		}
+	}
+	s.held = nil
+	sh.flush()
+	return true
+}

@@ -1,0 +1,77 @@
+package hub
+
+import (
+	"context"
+	"sync"
+)
+
+// maxTasks is how many tasks may wait for one connection.
+const maxTasks = 256
+
+// tasks are what one connection has to do, one after another, beside Handle.
+// It exists while there is something to do. The shard's lock guards it.
+type tasks struct {
+	waiting []func(context.Context)
+	room    *sync.Cond // somebody waits for room; nil if nobody does
+}
+
+// Do runs f on a goroutine after everything given to Do before, while Handle
+// goes on with further messages. The context ends when the connection closes.
+// What waits is bounded: Do waits for room, and so holds up its caller's Handle
+// and the client's next messages. What has not begun when the connection closes
+// is dropped; Do then reports false.
+func (c *Conn) Do(f func(context.Context)) bool {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	for !c.closing.Load() && c.tasks != nil && len(c.tasks.waiting) >= maxTasks {
+		if c.tasks.room == nil {
+			c.tasks.room = sync.NewCond(&c.shard.mu)
+		}
+		c.tasks.room.Wait()
+	}
+	if c.closing.Load() {
+		return false
+	}
+	if c.tasks != nil {
+		c.tasks.waiting = append(c.tasks.waiting, f)
+		return true
+	}
+	c.tasks = &tasks{}
+	c.hub.running.Add(1)
+	go c.work(f)
+	return true
+}
+
+// Busy reports whether tasks run or wait: what must keep their order then goes
+// to Do too.
+func (c *Conn) Busy() bool {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	return c.tasks != nil
+}
+
+// work runs f and what waits behind it, and ends when there is no more.
+func (c *Conn) work(f func(context.Context)) {
+	defer c.hub.running.Done()
+	for f != nil {
+		f(c)
+		f = c.nextTask()
+	}
+}
+
+func (c *Conn) nextTask() func(context.Context) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	t := c.tasks
+	if t.room != nil {
+		t.room.Broadcast()
+	}
+	if c.closing.Load() || len(t.waiting) == 0 {
+		c.tasks = nil
+		return nil
+	}
+	f := t.waiting[0]
+	t.waiting[0] = nil
+	t.waiting = t.waiting[1:]
+	return f
+}
