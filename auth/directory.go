@@ -15,16 +15,19 @@ type Directory struct {
 	slugs  map[string]*earshot.App
 	hosts  map[string]*earshot.App
 	keyIDs map[string]*earshot.App
+	// keys are each app's signing keys, in their order.
+	keys map[*earshot.App][]*key
 	// publishKeys are found by hash, so that the time it takes tells nothing.
 	publishKeys map[[sha256.Size]byte]*earshot.App
 }
 
 // NewDirectory makes a directory of apps, the first of which is the default. It
-// fails if two apps claim the same slug, host, key id or publish key.
+// fails if two apps claim the same slug, host, key id or publish key, if a
+// publish key is empty, or if a signing key is not what its algorithm needs.
 func NewDirectory(apps []*earshot.App) (*Directory, error) {
 	d := &Directory{
 		apps: apps, slugs: map[string]*earshot.App{}, hosts: map[string]*earshot.App{},
-		keyIDs: map[string]*earshot.App{}, publishKeys: map[[sha256.Size]byte]*earshot.App{},
+		keyIDs: map[string]*earshot.App{}, keys: map[*earshot.App][]*key{}, publishKeys: map[[sha256.Size]byte]*earshot.App{},
 	}
 	for _, a := range apps {
 		if err := d.add(a); err != nil {
@@ -46,16 +49,15 @@ func (d *Directory) add(a *earshot.App) error {
 		}
 		d.hosts[h] = a
 	}
-	for _, k := range a.SigningKeys {
-		if k.ID == "" {
-			continue
+	for i, k := range a.SigningKeys {
+		if err := d.addKey(a, k); err != nil {
+			return fmt.Errorf("app %q, signing key %d (id %q): %w", a.Slug, i+1, k.ID, err)
 		}
-		if other := d.keyIDs[k.ID]; other != nil {
-			return fmt.Errorf("the apps %q and %q both have a signing key with the id %q", other.Slug, a.Slug, k.ID)
-		}
-		d.keyIDs[k.ID] = a
 	}
 	for _, k := range a.PublishKeys {
+		if k == "" {
+			return fmt.Errorf("app %q has an empty publish key", a.Slug)
+		}
 		sum := sha256.Sum256([]byte(k))
 		if other := d.publishKeys[sum]; other != nil {
 			return fmt.Errorf("the apps %q and %q share a publish key", other.Slug, a.Slug)
@@ -63,6 +65,50 @@ func (d *Directory) add(a *earshot.App) error {
 		d.publishKeys[sum] = a
 	}
 	return nil
+}
+
+func (d *Directory) addKey(a *earshot.App, k earshot.SigningKey) error {
+	made, err := newKey(k)
+	if err != nil {
+		return err
+	}
+	if k.ID != "" {
+		if other := d.keyIDs[k.ID]; other != nil {
+			return fmt.Errorf("app %q has a signing key with that id already", other.Slug)
+		}
+		d.keyIDs[k.ID] = a
+	}
+	d.keys[a] = append(d.keys[a], made)
+	return nil
+}
+
+// Warnings says, for the log at start, which keys are weaker than they should
+// be. They are accepted, since existing systems bring them.
+func (d *Directory) Warnings() []string {
+	var all []string
+	for _, a := range d.apps {
+		for i, k := range d.keys[a] {
+			if why := k.weak(); why != "" {
+				all = append(all, fmt.Sprintf("app %q, signing key %d (id %q): %s", a.Slug, i+1, k.id, why))
+			}
+		}
+	}
+	return all
+}
+
+// key chooses the one key that a token is tried with; see Verifier. It returns
+// nil if none fits.
+func (d *Directory) key(a *earshot.App, h header) *key {
+	var blank *key
+	for _, k := range d.keys[a] {
+		switch {
+		case k.id != "" && k.id == h.kid:
+			return k
+		case k.id == "" && (blank == nil || blank.alg != h.alg && k.alg == h.alg):
+			blank = k
+		}
+	}
+	return blank
 }
 
 // Apps returns all apps.

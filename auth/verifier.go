@@ -2,7 +2,20 @@ package auth
 
 import (
 	"context"
+	"crypto/sha256"
 	"time"
+
+	"github.com/earshot-io/earshot"
+)
+
+// MaxToken is how many bytes a token may have.
+const MaxToken = 8 << 10
+
+// cacheFor is the longest that a verified token is taken for granted, and
+// cacheTokens how many are remembered at least while they are in use.
+const (
+	cacheFor    = 5 * time.Minute
+	cacheTokens = 2048
 )
 
 // A Spender remembers what may be used once, on all nodes and over restarts.
@@ -12,13 +25,158 @@ type Spender interface {
 	Spend(ctx context.Context, app, jti string, until time.Time) (first bool, err error)
 }
 
-// A Verifier verifies tokens against the keys of the apps in a Directory.
+// A Token is a verified token. It is shared by all who showed the same one, and
+// never changed.
+type Token struct {
+	// App is the application whose key signed it.
+	App *earshot.App
+	// ID is the jti claim, empty if there is none or it is not a string.
+	ID string
+	// Expires is the exp claim, NotBefore the nbf claim, zero if there is none.
+	Expires, NotBefore time.Time
+	// Value is what the protocol's Reader made of the claims.
+	Value any
+}
+
+// A Reader is how one protocol reads claims. Its pointer is its identity: what
+// it made of a token is kept and shared, so it is made once per protocol.
+type Reader struct {
+	// Read makes a protocol's own value of the claims: one JSON object in valid
+	// UTF-8 in which each name occurs once, at every level. It must not keep
+	// claims, which are large, and what it returns is shared and never changed.
+	// t has no Value yet.
+	Read func(t *Token, claims []byte) (any, error)
+}
+
+// A Verifier verifies tokens against the keys of the apps in a Directory. It is
+// safe for concurrent use.
+//
+// One key is tried per token. It is chosen by the header's kid: the key of that
+// id; else, since a key without an id accepts any kid, the first such key whose
+// algorithm the token names, else the first such key. A token without a kid
+// fits keys without an id only.
+//
+// The clock is compared as it is, without leeway: exp must lie in the future
+// and nbf must not. The iat claim is not looked at.
 type Verifier struct {
 	apps    *Directory
 	spender Spender
+	cache   cache
 }
 
 // NewVerifier makes a verifier.
 func NewVerifier(apps *Directory, spender Spender) *Verifier {
 	return &Verifier{apps: apps, spender: spender}
+}
+
+// Verify verifies a token. Its app is the one that has a key of the token's
+// kid; else hint, which the host or path selected; else the default app. What r
+// made of the claims is the Token's Value.
+//
+// It fails with Unauthenticated, or as r does. The texts of its errors are safe
+// to show; no error holds the token.
+func (v *Verifier) Verify(token string, hint *earshot.App, r *Reader) (*Token, error) {
+	h, err := parseHeader(token)
+	if err != nil {
+		return nil, err
+	}
+	app := v.apps.ByKeyID(h.kid)
+	if app == nil || h.kid == "" {
+		app = hint
+	}
+	if app == nil {
+		app = v.apps.Default()
+	}
+	return v.verify(token, h, app, r)
+}
+
+// VerifyIn verifies a token that only the keys of app may have signed: one that
+// is shown on a connection whose app is settled.
+func (v *Verifier) VerifyIn(app *earshot.App, token string, r *Reader) (*Token, error) {
+	h, err := parseHeader(token)
+	if err != nil {
+		return nil, err
+	}
+	return v.verify(token, h, app, r)
+}
+
+func (v *Verifier) verify(token string, h header, app *earshot.App, r *Reader) (*Token, error) {
+	k := v.apps.key(app, h)
+	if k == nil {
+		return nil, refused("TOKEN_KEY", "no key fits the token's kid")
+	}
+	now := time.Now()
+	name := cached{key: k, reader: r, sum: sha256.Sum256([]byte(token))}
+	if t := v.cache.get(name, now); t != nil {
+		if err := t.check(now); err != nil {
+			return nil, err
+		}
+		return t, nil
+	}
+	payload, err := k.verify(token, h)
+	if err != nil {
+		return nil, err
+	}
+	t, err := read(app, payload, now, r)
+	if err != nil {
+		return nil, err
+	}
+	v.cache.put(name, t, now)
+	return t, nil
+}
+
+// read judges the payload of a signature that is right.
+func read(app *earshot.App, payload []byte, now time.Time, r *Reader) (*Token, error) {
+	claims, err := Fold(payload)
+	if err != nil {
+		return nil, refused("TOKEN_CLAIMS", "the token's claims are not one JSON object in UTF-8")
+	}
+	t, err := registered(app, claims)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.check(now); err != nil {
+		return nil, err
+	}
+	if r == nil {
+		return t, nil
+	}
+	t.Value, err = r.Read(t, claims)
+	return t, err
+}
+
+// check compares the token's times with the clock.
+func (t *Token) check(now time.Time) error {
+	switch {
+	case !now.Before(t.Expires):
+		return refused("TOKEN_EXPIRED", "the token has expired")
+	case now.Before(t.NotBefore):
+		return refused("TOKEN_NOT_YET", "the token is not valid yet")
+	}
+	return nil
+}
+
+// Spend uses a token up that may be used once; it needs a jti. It is called
+// after every other check, so that a refused use costs nothing. It fails with
+// Unauthenticated if the token has been used, with Unavailable if that cannot
+// be told.
+func (v *Verifier) Spend(ctx context.Context, t *Token) error {
+	if t.ID == "" {
+		return refused("TOKEN_JTI", "a token for a single use needs a jti")
+	}
+	if v.spender == nil {
+		return &earshot.Error{Code: earshot.Unavailable, Reason: "TOKEN_STORE", Text: "tokens for a single use cannot be checked now"}
+	}
+	first, err := v.spender.Spend(ctx, t.App.Slug, t.ID, t.Expires)
+	if err != nil {
+		return &earshot.Error{Code: earshot.Unavailable, Reason: "TOKEN_STORE", Text: "tokens for a single use cannot be checked now", Err: err}
+	}
+	if !first {
+		return refused("TOKEN_USED", "the token has been used")
+	}
+	return nil
+}
+
+func refused(reason, text string) *earshot.Error {
+	return &earshot.Error{Code: earshot.Unauthenticated, Reason: reason, Text: text}
 }
