@@ -89,8 +89,9 @@ func (c *Conn) Identity() *earshot.Identity { return c.identity.Load() }
 
 // Enter says who a client is that was admitted without saying so, or replaces
 // its identity by a newer proof. Every subscription that the new identity does
-// not permit ends; they are returned, so that the client can be told. What it
-// may do, and when it expires, is the new identity's from then on.
+// not permit ends, but for those that Join.Allowed let in; they are returned, so
+// that the client can be told. What it may do, and when it expires, is the new
+// identity's from then on.
 func (c *Conn) Enter(a *earshot.App, id *earshot.Identity) (ended []*Sub) {
 	c.shard.mu.Lock()
 	c.app.Store(a)
@@ -99,7 +100,7 @@ func (c *Conn) Enter(a *earshot.App, id *earshot.Identity) (ended []*Sub) {
 	all := c.subs.all()
 	c.shard.mu.Unlock()
 	for _, sub := range all {
-		if _, ok := sub.target.(*channel); ok && !c.may(sub.as, earshot.Subscribe, sub.name) && c.Unsubscribe(sub) {
+		if !sub.allowed && !c.may(sub.as, earshot.Subscribe, sub.name) && c.Unsubscribe(sub) {
 			ended = append(ended, sub)
 		}
 	}

@@ -82,8 +82,9 @@ type Page struct {
 type Bus interface {
 	// Start begins deliveries to s, until Close. What the log stores from then
 	// on is delivered to every node that hears the channel, this one included,
-	// as durable as the channel's rule asks.
-	Start(ctx context.Context, s Sink) error
+	// as durable as the channel's rule asks. It returns the stream's newest
+	// position: what has a higher sequence will be delivered.
+	Start(ctx context.Context, s Sink) (earshot.Position, error)
 	// Hear makes sure that messages of the channel reach this node; what is
 	// stored after it returned will be delivered. An empty channel means all of
 	// the app's. It may have to wait for the network.

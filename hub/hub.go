@@ -76,7 +76,14 @@ func (h *Hub) Start(ctx context.Context) error {
 		h.running.Go(func() { s.keepTime(h.ctx.Done()) })
 	}
 	h.running.Go(h.sweep)
-	return h.engine.Start(ctx, h)
+	at, err := h.engine.Start(ctx, h)
+	if err != nil {
+		return err
+	}
+	if !at.IsZero() && h.seenEpoch.CompareAndSwap(0, uint32(at.Epoch)) {
+		raise(&h.seen, at.Seq)
+	}
+	return nil
 }
 
 // Close ends the hub's goroutines and waits for them. Connections that are

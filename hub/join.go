@@ -19,7 +19,7 @@ type Join struct {
 	// As is a further proof, valid for this subscription only; nil for none.
 	As *earshot.Identity
 	// Allowed says that the adapter has found permission by other means (an auth
-	// hook's answer); the grants are not asked.
+	// hook's answer); the grants are not asked, now or in Conn.Enter.
 	Allowed bool
 	// After asks for everything after a position, before what is live; the zero
 	// position is the beginning of what is stored. Nil asks for what is live only.
@@ -38,13 +38,21 @@ func (c *Conn) Subscribe(ctx context.Context, j Join) (sub *Sub, exact bool, err
 	if err := c.mayJoin(&j); err != nil {
 		return nil, false, err
 	}
-	sub = &Sub{name: j.name(), conn: c, enc: j.Encoding, tag: j.Tag, as: j.As, since: time.Now().UnixMilli(), held: &held{}}
+	sub = &Sub{name: j.name(), conn: c, enc: j.Encoding, tag: j.Tag, as: j.As, since: time.Now().UnixMilli(), held: &held{}, allowed: j.Allowed}
+	judged := c.Identity()
 	if other, err := c.reserve(sub); err != nil {
 		return other, false, err
 	}
 	if exact, err = c.join(ctx, sub, &j); err != nil {
 		c.Unsubscribe(sub)
 		return nil, false, err
+	}
+	if c.Identity() != judged {
+		// A newer proof came meanwhile, and found nothing to judge.
+		if err := c.mayJoin(&j); err != nil {
+			c.Unsubscribe(sub)
+			return nil, false, err
+		}
 	}
 	c.hub.stats.subscribed.Add(1)
 	return sub, exact, nil

@@ -29,7 +29,7 @@ func (h *Hub) Deliver(ds []Delivery) {
 
 // sawEpoch starts the sequences anew when the stream's life is another one.
 func (h *Hub) sawEpoch(epoch uint16) {
-	if old := h.seenEpoch.Swap(uint32(epoch)); old != uint32(epoch) {
+	if old := h.seenEpoch.Swap(uint32(epoch)); old != uint32(epoch) && old != 0 {
 		h.seen.Store(0)
 	}
 }

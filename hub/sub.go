@@ -24,6 +24,7 @@ type Sub struct {
 	held     *held // live messages that wait for Start; nil once it is live
 	index    uint32
 	gone     bool
+	allowed  bool // by the adapter's own means
 }
 
 // A target is what a subscription is of: a channel or a pattern.
@@ -103,8 +104,17 @@ const (
 // Start sends what was missed, then what was held, and lets the subscription
 // live. It is called once, after the client has been told that it is
 // subscribed. It waits for the client to take a long history, so it is called
-// from Conn.Do unless no history was asked for.
+// from Conn.Do unless no history was asked for. If it fails, the connection has
+// been closed with the error: it would have missed something.
 func (s *Sub) Start(ctx context.Context) error {
+	err := s.start(ctx)
+	if err != nil {
+		s.conn.Close(err)
+	}
+	return err
+}
+
+func (s *Sub) start(ctx context.Context) error {
 	for tries := 0; ; {
 		if err := s.sendHistory(ctx); err != nil {
 			return err
@@ -114,13 +124,15 @@ func (s *Sub) Start(ctx context.Context) error {
 			return nil
 		}
 		if tries++; tries > heldTries {
-			return &earshot.Error{Code: earshot.Slow, Text: "more was published during the join than could be held"}
+			return errOverheld
 		}
 		if err := s.readAgain(ctx); err != nil {
 			return err
 		}
 	}
 }
+
+var errOverheld = earshot.Errorf(earshot.Slow, "more was published during the join than could be held")
 
 // sendHistory sends page after page until the history is told.
 func (s *Sub) sendHistory(ctx context.Context) error {
@@ -156,8 +168,8 @@ func (s *Sub) sendHistory(ctx context.Context) error {
 // readAgain reads the next page of history.
 func (s *Sub) readAgain(ctx context.Context) error {
 	c, ok := s.target.(*channel)
-	if !ok {
-		return &earshot.Error{Code: earshot.Slow, Text: "more was published during the join than could be held"}
+	if !ok || s.conn.App().Rule(s.name).Live {
+		return errOverheld // there is no log to read it from
 	}
 	s.conn.shard.Lock()
 	h := s.held

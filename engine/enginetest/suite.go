@@ -25,7 +25,7 @@ const app = "app"
 func (s *suite) start(node int) *ear {
 	s.Helper()
 	e := &ear{more: make(chan struct{}, 1)}
-	if err := s.Nodes[node].Start(s.ctx, e); err != nil {
+	if _, err := s.Nodes[node].Start(s.ctx, e); err != nil {
 		s.Fatalf("start: %v", err)
 	}
 	return e

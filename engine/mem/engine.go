@@ -96,16 +96,16 @@ func (e *Engine) append(m *earshot.Message, o hub.AppendOptions) (hub.Appended, 
 }
 
 // Start begins deliveries to s; see hub.Bus.
-func (e *Engine) Start(_ context.Context, s hub.Sink) error {
+func (e *Engine) Start(_ context.Context, s hub.Sink) (earshot.Position, error) {
 	e.store.mu.Lock()
 	defer e.store.mu.Unlock()
 	if e.closed || e.started {
-		return earshot.Errorf(earshot.Internal, "the engine was started before")
+		return earshot.Position{}, earshot.Errorf(earshot.Internal, "the engine was started before")
 	}
 	e.started, e.sink = true, s
 	e.audited = e.store.seq
 	e.running.Go(e.deliver)
-	return nil
+	return earshot.Position{Epoch: e.store.epoch, Seq: e.store.seq}, nil
 }
 
 // Hear makes messages of the channel reach this node; see hub.Bus.
