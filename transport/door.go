@@ -1,0 +1,179 @@
+package transport
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// doorSlots is how many handshakes may be in progress. Unbounded, a burst of
+	// them leaves many times the memory behind.
+	doorSlots = 128
+	// doorPatience is how long a connection without a complete request holds its
+	// slot: who is slow must not keep others out.
+	doorPatience = 2 * time.Second
+	// headerTime is how long a request's header may take, and headerBytes how
+	// long it may be.
+	headerTime  = 5 * time.Second
+	headerBytes = 16 << 10
+)
+
+// A Door bounds the handshakes in progress: no further connection is accepted
+// while they are too many, and waits in the system's queue. A connection takes a
+// slot when it is accepted and gives it back when it is hijacked, has its first
+// answer, is closed, or Leave is called; and after two seconds if its request is
+// not complete then.
+type Door struct {
+	slots    chan struct{}
+	patience time.Duration
+
+	mu      sync.Mutex
+	waiting map[net.Conn]*slot // those that hold a slot
+}
+
+// slot is one place at the door.
+type slot struct {
+	timer *time.Timer
+	asked bool // the request is complete
+}
+
+// NewDoor makes a door for so many handshakes at once; 0 is the default, 128.
+func NewDoor(handshakes int) *Door {
+	if handshakes <= 0 {
+		handshakes = doorSlots
+	}
+	return &Door{slots: make(chan struct{}, handshakes), patience: doorPatience, waiting: map[net.Conn]*slot{}}
+}
+
+// Waiting returns how many handshakes are in progress.
+func (d *Door) Waiting() int { return len(d.slots) }
+
+// Guard makes srv keep the door, and sets its bounds for headers where it has
+// none: 5 seconds, 16 KB. Its listeners are to be wrapped by Listen.
+func (d *Door) Guard(srv *http.Server) {
+	if srv.ReadHeaderTimeout == 0 {
+		srv.ReadHeaderTimeout = headerTime
+	}
+	if srv.MaxHeaderBytes == 0 {
+		srv.MaxHeaderBytes = headerBytes
+	}
+	told := srv.ConnState
+	srv.ConnState = func(nc net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateHijacked, http.StateIdle, http.StateClosed:
+			d.leave(socket(nc))
+		}
+		if told != nil {
+			told(nc, state)
+		}
+	}
+	given := srv.ConnContext
+	srv.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
+		if given != nil {
+			ctx = given(ctx, nc)
+		}
+		return context.WithValue(ctx, doorKey{}, place{d, socket(nc)})
+	}
+}
+
+type doorKey struct{}
+
+// place is how a request finds its slot.
+type place struct {
+	door *Door
+	conn net.Conn
+}
+
+// Asked says that the request that ctx belongs to is complete and a handshake:
+// its slot is held until it is answered.
+func Asked(ctx context.Context) {
+	if p, ok := ctx.Value(doorKey{}).(place); ok {
+		p.door.asked(p.conn)
+	}
+}
+
+// Leave says that the request that ctx belongs to is no handshake: its slot is
+// given back before it is answered, which may take long.
+func Leave(ctx context.Context) {
+	if p, ok := ctx.Value(doorKey{}).(place); ok {
+		p.door.leave(p.conn)
+	}
+}
+
+func (d *Door) enter(nc net.Conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := &slot{}
+	s.timer = time.AfterFunc(d.patience, func() { d.expire(nc, s) })
+	d.waiting[nc] = s
+}
+
+func (d *Door) asked(nc net.Conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.waiting[nc]; s != nil {
+		s.asked = true
+		s.timer.Stop()
+	}
+}
+
+func (d *Door) leave(nc net.Conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.waiting[nc]; s != nil {
+		s.timer.Stop()
+		d.free(nc)
+	}
+}
+
+// expire is leave for who took too long.
+func (d *Door) expire(nc net.Conn, s *slot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.waiting[nc] == s && !s.asked {
+		d.free(nc)
+	}
+}
+
+// free gives the slot back; the door is locked.
+func (d *Door) free(nc net.Conn) {
+	delete(d.waiting, nc)
+	<-d.slots
+}
+
+// Listen returns ln with the door before it.
+func (d *Door) Listen(ln net.Listener) net.Listener {
+	return &doorListener{Listener: ln, door: d, closed: make(chan struct{})}
+}
+
+type doorListener struct {
+	net.Listener
+	door   *Door
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Accept waits for a slot, then for a connection.
+func (l *doorListener) Accept() (net.Conn, error) {
+	select {
+	case l.door.slots <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		<-l.door.slots
+		return nil, err
+	}
+	l.door.enter(nc)
+	return nc, nil
+}
+
+// Close ends Accept, also one that waits for a slot.
+func (l *doorListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
