@@ -49,7 +49,11 @@ func NewDoor(handshakes int) *Door {
 }
 
 // Waiting returns how many handshakes are in progress.
-func (d *Door) Waiting() int { return len(d.slots) }
+func (d *Door) Waiting() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.waiting)
+}
 
 // Guard makes srv keep the door, and sets its bounds for headers where it has
 // none: 5 seconds, 16 KB. Its listeners are to be wrapped by Listen.
