@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 	"console":           {},
 	"client":            {"."},
 	"config":            {".", "auth"},
-	"bench":             {"."},
+	"bench":             {".", "auth"},
 	"faults":            {},
 	"app": {
 		".", "hub", "auth", "proto", "proto/hotsock", "engine/nats", "transport", "ws", "stream", "longpoll",

@@ -117,18 +117,19 @@ func (l *loop) run() {
 			l.fleet.fail(os.NewSyscallError("epoll_wait", err))
 			return
 		}
+		woken := false
 		for _, e := range events[:max(n, 0)] {
 			if e.Fd < 0 {
-				l.runPosted()
+				woken = true // what was posted may close connections: after the events
 				continue
 			}
 			c := &l.conns[e.Fd]
-			if c.fd < 0 {
-				continue // closed since
-			}
 			if err := c.ready(e.Events); err != nil {
 				l.lost(c, err)
 			}
+		}
+		if woken {
+			l.runPosted()
 		}
 		l.redial()
 	}
@@ -218,6 +219,9 @@ func (l *loop) lost(c *conn, why error) {
 	if was == live {
 		c.state = ended
 		l.up--
+		if l.fleet.crashing.Load() {
+			return
+		}
 		l.tally.faults.Dropped++
 		l.fleet.fail(why)
 		return

@@ -1,6 +1,9 @@
 package bench
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // A Result is what a run found.
 type Result struct {
@@ -61,3 +64,27 @@ func (r *Result) PublishesPerSecond() float64 { return float64(r.Published) / r.
 
 // OK reports whether everything came as it should.
 func (r *Result) OK() bool { return !r.Faults.Any() && r.Trouble == "" && r.Delivered > 0 }
+
+// String is the result in one line.
+func (r *Result) String() string {
+	server := "not known"
+	if r.Server != nil {
+		server = fmt.Sprintf("%.2f s per million", r.Server.PerMillion)
+	}
+	s := fmt.Sprintf("%.0f deliveries/s, p50 %v, p99 %v, p99.9 %v, server CPU %s, client %.2f s per million (%.2f cores)",
+		r.DeliveriesPerSecond(), short(r.Latency.P50), short(r.Latency.P99), short(r.Latency.P999), server, r.Client.PerMillion, r.Client.Cores)
+	if !r.OK() {
+		s += fmt.Sprintf(", FAULTS %+v %s", r.Faults, r.Trouble)
+	}
+	return s
+}
+
+// short rounds a duration to three digits or so.
+func short(d time.Duration) time.Duration {
+	for unit := time.Duration(10_000_000); unit > 1; unit /= 10 {
+		if d >= 100*unit {
+			return d.Round(unit)
+		}
+	}
+	return d
+}

@@ -12,10 +12,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // startFloor serves a floor in this process.
 func startFloor(t *testing.T) *Target {

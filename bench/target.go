@@ -1,15 +1,15 @@
 package bench
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"time"
+
+	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/auth"
 )
 
 // A Target is a server to be measured.
@@ -54,12 +54,8 @@ func DevTarget(path string) (*Target, error) {
 	if f.Alg != "HS256" || f.Key == "" {
 		return t, nil
 	}
-	secret, err := base64.StdEncoding.DecodeString(f.Key)
-	if err != nil {
-		return nil, fmt.Errorf("%s: signing_key is not base64: %w", path, err)
-	}
-	t.Token = newToken(f.KeyID, secret)
-	return t, nil
+	t.Token, err = newToken(earshot.SigningKey{ID: f.KeyID, Alg: f.Alg, Key: []byte(f.Key)})
+	return t, err
 }
 
 // complete fills in what follows from the rest.
@@ -79,21 +75,14 @@ func (t *Target) complete() error {
 	return nil
 }
 
-// newToken signs a token for HS256 that may do everything the load tool does.
-func newToken(kid string, secret []byte) string {
-	part := func(v any) string {
-		b, _ := json.Marshal(v) // maps of strings and the like
-		return base64.RawURLEncoding.EncodeToString(b)
+// everything are the claims of a token that may do all that the load tool does.
+const everything = `{"scope":"connect subscribe","exp":%d,"channels":{"*":{"subscribe":true,"messages":{"*":{"broadcast":true}}}}}`
+
+// newToken signs a token for everything, valid for a day.
+func newToken(k earshot.SigningKey) (string, error) {
+	i, err := auth.NewIssuer(k)
+	if err != nil {
+		return "", err
 	}
-	head := map[string]string{"alg": "HS256", "typ": "JWT"}
-	if kid != "" {
-		head["kid"] = kid
-	}
-	everything := map[string]any{"*": map[string]any{"subscribe": true, "messages": map[string]any{"*": map[string]bool{"broadcast": true}}}}
-	text := part(head) + "." + part(map[string]any{
-		"scope": "connect subscribe", "exp": time.Now().Add(24 * time.Hour).Unix(), "channels": everything,
-	})
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte(text))
-	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	return i.Issue(fmt.Appendf(nil, everything, time.Now().Add(24*time.Hour).Unix()))
 }

@@ -3,7 +3,6 @@ package bench
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -50,18 +49,8 @@ func ownCPU() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// A Machine is where a figure comes from.
-type Machine struct {
-	CPU    string `json:"cpu"`
-	Cores  int    `json:"cores"`
-	Memory int64  `json:"memory_bytes"`
-	Kernel string `json:"kernel"`
-	Go     string `json:"go"`
-}
-
-// ThisMachine describes the machine.
-func ThisMachine() Machine {
-	m := Machine{CPU: "unknown processor", Cores: runtime.NumCPU(), Go: runtime.Version()}
+// look fills in what the kernel says.
+func (m *Machine) look() {
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		if _, rest, ok := strings.Cut(string(text), "model name"); ok {
 			line, _, _ := strings.Cut(rest, "\n")
@@ -75,10 +64,4 @@ func ThisMachine() Machine {
 	if unix.Uname(&u) == nil {
 		m.Kernel = unix.ByteSliceToString(u.Release[:])
 	}
-	return m
-}
-
-// String is the machine in one line.
-func (m Machine) String() string {
-	return fmt.Sprintf("%d × %s, %d MB, Linux %s, %s", m.Cores, m.CPU, m.Memory>>20, m.Kernel, m.Go)
 }

@@ -19,6 +19,7 @@ type fleet struct {
 	loops    []*loop
 	received atomic.Uint64 // messages that came for the first time
 	measured atomic.Bool   // latency is recorded
+	crashing atomic.Bool   // connections that end are no fault
 
 	mu   sync.Mutex
 	err  error // why connections ended that should not have
@@ -52,6 +53,8 @@ func newFleet(to *endpoint, c clock, p fleetPlan, d *desk) (*fleet, error) {
 // open connects and subscribes the first n subscribers, at most parallel of
 // them at a time, and returns when all have been confirmed.
 func (f *fleet) open(ctx context.Context, n, parallel int) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, openWithin, fmt.Errorf("not all are connected after %v", openWithin))
+	defer cancel()
 	k := len(f.loops)
 	done := make(chan struct{}, k)
 	for i, l := range f.loops {
@@ -76,9 +79,14 @@ func (f *fleet) live() (n int) {
 	return n
 }
 
-// reset closes every connection without a fault, to be opened again; the
-// tallies stay.
-func (f *fleet) reset() { f.each((*loop).reset) }
+// crash does what kills the server, and makes every connection ready to be
+// opened again; the tallies stay.
+func (f *fleet) crash(kill func()) {
+	f.crashing.Store(true)
+	kill()
+	f.each((*loop).reset)
+	f.crashing.Store(false)
+}
 
 // measure begins to record latencies.
 func (f *fleet) measure() { f.measured.Store(true) }
@@ -138,6 +146,9 @@ func (f *fleet) source(i int) (a netip.Addr, ok bool) {
 	}
 	return netip.AddrFrom4([4]byte{127, 0, 0, byte(1 + i%f.sources)}), true
 }
+
+// openWithin is how long connecting everybody may take.
+const openWithin = 2 * time.Minute
 
 // retryEvery is how long a refused or failed connection waits, if the server
 // does not say; maxTries is after how many attempts the run fails.
