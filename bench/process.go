@@ -91,8 +91,15 @@ func StartFloor(ctx context.Context, command []string) (*Process, error) {
 	return nil, fmt.Errorf("starting the floor: %w: %s", err, p.output.String())
 }
 
+// Running stands for a server that was started by somebody else and is left
+// alone: Stop does nothing.
+func Running(t Target) *Process { return &Process{Target: t} }
+
 // Stop asks the process to end, and kills it if it does not.
 func (p *Process) Stop() error {
+	if p.cmd == nil {
+		return nil
+	}
 	_ = p.stdin.Close()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -107,6 +114,9 @@ func (p *Process) Stop() error {
 
 // Kill ends the process at once, as a crash would, and waits for it.
 func (p *Process) Kill() {
+	if p.cmd == nil {
+		return
+	}
 	_ = p.cmd.Process.Kill()
 	<-p.ended
 	_ = p.stdin.Close()
