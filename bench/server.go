@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net"
 	"os"
@@ -24,7 +25,12 @@ type Server struct {
 }
 
 // serverConfig is what the server is told.
-const serverConfig = `listen = %q
+const serverConfig = `[server]
+listen = %q
+drain_wait = "0s"
+drain_spread = "0s"
+
+[engine]
 data = %q
 
 [[apps]]
@@ -36,8 +42,8 @@ id = %q
 alg = %q
 key = %q
 
-[[apps.rules]]
-channel = %q
+[[apps.channels]]
+match = %q
 live = true
 `
 
@@ -55,7 +61,8 @@ func NewServer(command []string) (*Server, error) {
 	config := filepath.Join(dir, "earshot.toml")
 	s.command = append(slices.Clone(command), config)
 	if s.listen, err = freeAddress(); err == nil {
-		text := fmt.Sprintf(serverConfig, s.listen, filepath.Join(dir, "data"), s.publish, s.key.ID, s.key.Alg, s.key.Key, LivePrefix+"*")
+		text := fmt.Sprintf(serverConfig, s.listen, filepath.Join(dir, "data"), s.publish,
+			s.key.ID, s.key.Alg, base64.StdEncoding.EncodeToString(s.key.Key), LivePrefix+"*")
 		err = os.WriteFile(config, []byte(text), 0o600)
 	}
 	if err != nil {
