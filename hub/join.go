@@ -23,6 +23,8 @@ type Join struct {
 	Allowed bool
 	// After asks for everything after a position, before what is live; the zero
 	// position is the beginning of what is stored. Nil asks for what is live only.
+	// What is older than the grants' HistoryStart is not sent; without one, what
+	// is older than ResumeWindow: a position is no proof of having been there.
 	After *earshot.Position
 }
 
@@ -135,7 +137,7 @@ func (c *Conn) join(ctx context.Context, sub *Sub, j *Join) (exact bool, err err
 	case c.App().Rule(j.Channel).Live:
 		return j.After.IsZero(), nil // nothing was ever stored
 	}
-	cu, exact, err := ch.missed(ctx, *j.After)
+	cu, exact, err := ch.missed(ctx, *j.After, resumeSince(sub))
 	if err != nil {
 		return false, err
 	}
@@ -159,9 +161,9 @@ func (a *app) joinPattern(ctx context.Context, sub *Sub, m earshot.Pattern) erro
 	return nil
 }
 
-// missed reads the first page of what comes after a position, from the ring if
-// that has it.
-func (c *channel) missed(ctx context.Context, after earshot.Position) (cu *catchUp, exact bool, err error) {
+// missed reads the first page of what comes after a position and is not older
+// than since, from the ring if that has it.
+func (c *channel) missed(ctx context.Context, after earshot.Position, since time.Time) (cu *catchUp, exact bool, err error) {
 	h := c.app.hub
 	c.mu.Lock()
 	epoch := c.order.epoch
@@ -170,24 +172,32 @@ func (c *channel) missed(ctx context.Context, after earshot.Position) (cu *catch
 			last := c.order.last
 			c.mu.Unlock()
 			h.stats.ringHits.Add(1)
-			return &catchUp{page: ds, after: position(epoch, max(last, after.Seq))}, true, nil
+			kept := newer(ds, since)
+			return &catchUp{page: kept, since: since, after: position(epoch, max(last, after.Seq))}, len(kept) == len(ds), nil
 		}
 	}
 	c.mu.Unlock()
-	page, err := h.engine.Read(ctx, c.app.slug, c.name, Range{
-		After: after, Limit: pageMessages, Bytes: pageBytes, AtLeast: h.seen.Load(), Hidden: true,
-	})
+	r := Range{After: after, Limit: pageMessages, Bytes: pageBytes, AtLeast: h.seen.Load(), Hidden: true}
+	page, err := h.engine.Read(ctx, c.app.slug, c.name, r)
 	if err != nil {
 		return nil, false, err
 	}
-	cu = &catchUp{more: page.More, after: position(h.epoch(), page.Upto)}
+	exact = page.Exact || after.IsZero()
+	if len(page.Messages) > 0 && page.Messages[0].Time.Before(since) {
+		exact = false // some of it may not be shown
+		r.Since = since
+		if page, err = h.engine.Read(ctx, c.app.slug, c.name, r); err != nil {
+			return nil, false, err
+		}
+	}
+	cu = &catchUp{more: page.More, since: since, after: position(h.epoch(), page.Upto)}
 	for _, m := range page.Messages {
 		cu.page = append(cu.page, &delivery{m: m})
 	}
-	if !page.More && page.Exact && !after.IsZero() {
+	if exact && page.Exact && !page.More && !after.IsZero() {
 		c.remember(after, cu.page, page.Upto)
 	}
-	return cu, page.Exact || after.IsZero(), nil
+	return cu, exact, nil
 }
 
 // remember lets the ring answer the next who come back to the same position: ds

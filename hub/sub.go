@@ -78,6 +78,7 @@ type catchUp struct {
 	page  []*delivery
 	more  bool
 	after earshot.Position
+	since time.Time // nothing older is sent
 }
 
 func (h *held) add(d *delivery) {
@@ -177,13 +178,13 @@ func (s *Sub) readAgain(ctx context.Context) error {
 		s.conn.shard.Unlock()
 		return nil
 	}
-	after := s.position
+	after, since := s.position, time.Time{}
 	if h.catchUp != nil {
-		after = h.catchUp.after
+		after, since = h.catchUp.after, h.catchUp.since
 	}
 	h.ds, h.bytes, h.over = nil, 0, false
 	s.conn.shard.Unlock()
-	cu, _, err := c.missed(ctx, after)
+	cu, _, err := c.missed(ctx, after, since)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,53 @@
+package hub
+
+import (
+	"context"
+	"time"
+
+	"github.com/earshot-io/earshot"
+)
+
+// ResumeWindow is how far a resume reaches back for a client whose grants say
+// nothing of history. It is also how long a logged channel keeps what history
+// does not show.
+const ResumeWindow = 5 * time.Minute
+
+// History reads stored messages of a channel that the connection is subscribed
+// to. What is older than its grants open is left out: than their HistoryStart,
+// or without one, than the subscription. It fails with Forbidden without a
+// subscription, or as the engine does. It waits for the engine.
+func (c *Conn) History(ctx context.Context, channel string, r Range) (Page, error) {
+	sub := c.Sub(channel)
+	if sub == nil {
+		return Page{}, &earshot.Error{Code: earshot.Forbidden, Reason: "NOT_SUBSCRIBED", Text: "reading history needs a subscription to the channel"}
+	}
+	since := sub.Since()
+	if start := sub.historyStart(); start != nil {
+		since = *start
+	}
+	if since.After(r.Since) {
+		r.Since = since
+	}
+	r.Hidden = false
+	r.AtLeast = max(r.AtLeast, c.hub.seen.Load())
+	return c.hub.engine.Read(ctx, c.App().Slug, channel, r)
+}
+
+// historyStart is the oldest moment that the grants open, nil if they are silent.
+func (s *Sub) historyStart() *time.Time { return s.Identity().On(s.name, "").HistoryStart }
+
+// resumeSince is the moment before which a resume sends nothing.
+func resumeSince(s *Sub) time.Time {
+	if start := s.historyStart(); start != nil {
+		return *start
+	}
+	return time.Now().Add(-ResumeWindow)
+}
+
+// newer returns the deliveries that are not older than since.
+func newer(ds []*delivery, since time.Time) []*delivery {
+	for len(ds) > 0 && ds[0].m.Time.Before(since) {
+		ds = ds[1:]
+	}
+	return ds
+}
