@@ -72,7 +72,7 @@ func (a *app) acquire(ctx context.Context, name string) (*channel, error) {
 			return c, nil
 		}
 		c.mu.Unlock()
-		release, err := a.hub.engine.Hear(ctx, a.slug, name)
+		release, stored, err := a.hear(ctx, name)
 		if err != nil {
 			c.left()
 			return nil, err
@@ -86,10 +86,28 @@ func (a *app) acquire(ctx context.Context, name string) (*channel, error) {
 		c.release = release
 		if len(c.parts) == 0 && c.ring == nil {
 			// What was stored before it was heard is not owed live.
-			c.order.last = max(c.order.last, a.hub.seen.Load())
+			c.order.last = max(c.order.last, a.hub.seen.Load(), stored)
 		}
 		return c, nil
 	}
+}
+
+// hear makes the bus hear a channel, and returns the newest sequence that is
+// stored of it: what is not heard does not raise hub.seen, and would look like a
+// gap when the first message comes.
+func (a *app) hear(ctx context.Context, name string) (release func(), stored uint64, err error) {
+	if release, err = a.hub.engine.Hear(ctx, a.slug, name); err != nil {
+		return nil, 0, err
+	}
+	page, err := a.hub.engine.Read(ctx, a.slug, name, Range{Reverse: true, Limit: 1, Hidden: true, AtLeast: a.hub.seen.Load()})
+	if err != nil {
+		release()
+		return nil, 0, err
+	}
+	for _, m := range page.Messages {
+		stored = m.ID.Position().Seq
+	}
+	return release, stored, nil
 }
 
 // channel returns the channel, made if need be: nothing up to base is owed live.
