@@ -1,0 +1,144 @@
+package longpoll
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/hub"
+	"github.com/earshot-io/earshot/proto"
+)
+
+// Config sets a server's bounds. The zero Config has defaults.
+type Config struct {
+	// Window is how long a session may be without a poll; 15 s by default.
+	Window time.Duration
+	// MaxSessions is how many sessions there may be at once, since they cost
+	// their clients nothing; 10,000 by default.
+	MaxSessions int
+}
+
+// A Server holds the sessions of one protocol on this node. Its methods may be
+// called concurrently.
+type Server struct {
+	hub      *hub.Hub
+	protocol proto.Protocol
+	config   Config
+
+	mu       sync.Mutex
+	sessions map[earshot.ConnID]*Session
+	places   int // sessions, and those that are being opened
+	closed   bool
+	open     sync.WaitGroup // one for each place
+}
+
+// New makes a server without sessions. Who made it closes it.
+func New(h *hub.Hub, p proto.Protocol, c Config) *Server {
+	if c.Window == 0 {
+		c.Window = 15 * time.Second
+	}
+	if c.MaxSessions == 0 {
+		c.MaxSessions = 10_000
+	}
+	return &Server{hub: h, protocol: p, config: c, sessions: map[earshot.ConnID]*Session{}}
+}
+
+// Open begins a session with the client of a request. It fails as the
+// protocol's Admit does (with a *proto.Refusal, perhaps), with Limited, or with
+// Shutdown. A protocol that refuses in its own frames gets a session: the first
+// poll is answered with its farewell.
+func (s *Server) Open(ctx context.Context, r *proto.Request) (*Session, error) {
+	if err := s.take(); err != nil {
+		return nil, err
+	}
+	sess, err := s.begin(ctx, r)
+	if err != nil {
+		s.free(earshot.ConnID{})
+		return nil, err
+	}
+	return sess, nil
+}
+
+// take takes a place for a session.
+func (s *Server) take() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return earshot.Errorf(earshot.Shutdown, "the server is shutting down")
+	case s.places >= s.config.MaxSessions:
+		return &earshot.Error{Code: earshot.Limited, Text: "too many long-poll sessions", RetryAfter: s.config.Window}
+	}
+	s.places++
+	s.open.Add(1)
+	return nil
+}
+
+// free gives a place back, and forgets the session that had it.
+func (s *Server) free(id earshot.ConnID) {
+	s.mu.Lock()
+	delete(s.sessions, id)
+	s.places--
+	s.mu.Unlock()
+	s.open.Done()
+}
+
+func (s *Server) begin(ctx context.Context, r *proto.Request) (*Session, error) {
+	a, err := s.protocol.Admit(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	shard := s.hub.NextShard()
+	sess := &Session{server: s, shard: shard, header: a.Header, receiving: make(chan struct{}, 1)}
+	shard.InitTimer(&sess.window, sess.unpolled)
+	c, err := s.hub.Open(shard, sess, hub.Opening{App: a.App, Identity: a.Identity, Farewell: s.protocol, Remote: r.Remote})
+	if err != nil {
+		return nil, err
+	}
+	sess.conn = c
+	h, err := s.protocol.Open(c, c, a)
+	if err != nil {
+		c.Close(err)
+	} else {
+		c.Serve(h)
+	}
+	s.keep(sess)
+	return sess, nil
+}
+
+// keep makes the session known. It is first expected to be polled within the window.
+func (s *Server) keep(sess *Session) {
+	s.mu.Lock()
+	s.sessions[sess.conn.ID()] = sess
+	closed := s.closed
+	s.mu.Unlock()
+	sess.window.Reset(s.config.Window)
+	if closed {
+		sess.shut() // Close has not seen it
+	}
+}
+
+// Session returns the session of an id, nil if this node has none.
+func (s *Server) Session(id earshot.ConnID) *Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[id]
+}
+
+// Close opens no more sessions, ends those that are left, as Shutdown, and
+// waits for them. A poll that waits is answered with the farewell, nobody else
+// hears it: drain the hub before, and give clients the time to poll.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.closed = true
+	left := make([]*Session, 0, len(s.sessions))
+	for _, sess := range s.sessions {
+		left = append(left, sess)
+	}
+	s.mu.Unlock()
+	for _, sess := range left {
+		sess.shut()
+	}
+	s.open.Wait()
+}
