@@ -2,6 +2,7 @@ package earshot
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -66,13 +67,17 @@ func (p Pattern) Literal() (name string, ok bool) { return p.text, p.form == exa
 // String returns the pattern's source, for people.
 func (p Pattern) String() string { return p.text }
 
-// Key returns a text that is the same for two patterns only if they match the same names.
-func (p Pattern) Key() string { return string(rune('0'+p.form)) + string(rune(p.sep)) + p.text }
+// Key returns a text that is the same for two patterns only if they match the
+// same names. It is not UTF-8, so that it is no channel's name.
+func (p Pattern) Key() string {
+	return "\xff" + string(rune('0'+p.form)) + string(rune(p.sep)) + strconv.Itoa(len(p.levels)) + ":" + p.text
+}
 
 // ByLevel returns the separator and entries of a pattern made by Levels, and
-// those of an exact one as if it were.
+// those of an exact one as if it were, unless its name has what looks like a
+// wildcard.
 func (p Pattern) ByLevel() (sep byte, levels []string, ok bool) {
-	if p.form == exact {
+	if p.form == exact && !strings.Contains(p.text, "\x00") {
 		return '.', strings.Split(p.text, "."), true
 	}
 	return p.sep, p.levels, p.form == byLevel
