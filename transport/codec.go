@@ -19,7 +19,7 @@ type Kind struct {
 	PingEvery time.Duration
 	// Linger is how long a client has to take our goodbye and to answer it,
 	// 5 seconds by default; SlowLinger the same for a client that does not
-	// read, 1 second by default.
+	// read or is silent, 1 second by default.
 	Linger, SlowLinger time.Duration
 }
 

@@ -177,7 +177,7 @@ func (c *Conn) pulse() (lost bool) {
 	if c.flags.And(^heard)&heard != 0 {
 		c.missed = 0
 	}
-	if c.missed >= 2 {
+	if c.missed >= maxMissed {
 		c.loop.counts.unanswered++
 		return true
 	}
@@ -191,10 +191,13 @@ func (c *Conn) pulse() (lost bool) {
 	return false
 }
 
+// maxMissed is how many pings a client may leave unanswered.
+const maxMissed = 2
+
 // patience is how long the client has for the goodbye.
 func (c *Conn) patience() time.Duration {
 	linger, def := c.kind.Linger, 5*time.Second
-	if c.leaving.Drop {
+	if c.leaving.Drop || c.missed >= maxMissed {
 		linger, def = c.kind.SlowLinger, time.Second
 	}
 	if linger == 0 {
