@@ -1,0 +1,85 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/auth"
+	"github.com/earshot-io/earshot/hub"
+)
+
+// A Publisher is what the API needs of the hub.
+type Publisher interface {
+	PublishAsync(ctx context.Context, a *earshot.App, p hub.Publication, done func(hub.Appended, error))
+	Kick(s hub.Selection) (closed int, err error)
+}
+
+// Deps is what the API works with.
+type Deps struct {
+	Hub  Publisher
+	Apps *auth.Directory
+	// Ready returns nil when the server serves, else a word why it does not:
+	// "starting", "stopping". It may be called at any time.
+	Ready func() error
+	// Metrics are where /metrics gets its figures.
+	Metrics []Source
+	Log     *slog.Logger
+}
+
+// API answers the requests in the package's comment. It is safe for concurrent use.
+type API struct {
+	hub     Publisher
+	apps    *auth.Directory
+	ready   func() error
+	sources []Source
+	log     *slog.Logger
+}
+
+// New makes an API.
+func New(d Deps) *API {
+	return &API{hub: d.Hub, apps: d.Apps, ready: d.Ready, sources: d.Metrics, log: d.Log}
+}
+
+// Routes registers the handlers by ServeMux patterns.
+func (a *API) Routes(handle func(pattern string, h http.Handler)) {
+	handle("POST /publish", a.keyed(a.publish))
+	handle("POST /connections/disconnect", a.keyed(a.disconnect))
+	handle("GET /healthz", http.HandlerFunc(a.healthz))
+	handle("GET /readyz", http.HandlerFunc(a.readyz))
+	handle("GET /metrics", http.HandlerFunc(a.metrics))
+}
+
+// keyed finds the app of the request's key. An error that the handler returns
+// is answered.
+func (a *API) keyed(do func(http.ResponseWriter, *http.Request, *earshot.App) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		app, err := a.authenticate(r)
+		if err == nil {
+			err = do(w, r, app)
+		}
+		if err != nil {
+			a.fail(w, r, err)
+		}
+	})
+}
+
+func (a *API) authenticate(r *http.Request) (*earshot.App, error) {
+	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || key == "" {
+		return nil, &earshot.Error{Code: earshot.Unauthenticated, Reason: "KEY_MISSING", Text: "a publish key is needed: Authorization: Bearer KEY"}
+	}
+	app := a.apps.ByPublishKey(strings.TrimSpace(key))
+	if app == nil {
+		return nil, &earshot.Error{Code: earshot.Unauthenticated, Reason: "KEY_UNKNOWN", Text: "the publish key is not known"}
+	}
+	if named := a.apps.ByHost(r.Host); named != nil && named != app {
+		return nil, &earshot.Error{Code: earshot.Forbidden, Reason: "KEY_OF_OTHER_APP", Text: "the publish key is not of the app that this host belongs to"}
+	}
+	if err := a.ready(); err != nil {
+		return nil, &earshot.Error{Code: earshot.Unavailable, Reason: "NOT_READY", Text: "the server is " + err.Error(), RetryAfter: retrySoon}
+	}
+	return app, nil
+}

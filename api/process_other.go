@@ -1,0 +1,6 @@
+//go:build !linux
+
+package api
+
+// systemFigures are known on Linux only.
+func systemFigures(func(Metric)) {}

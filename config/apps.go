@@ -1,0 +1,137 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/auth"
+)
+
+// Tenants makes the applications of the settings. Its error is Problems. A
+// server without an app, and an app that nobody could use for want of a key,
+// are among them: there are no default secrets.
+func (c *Config) Tenants() ([]*earshot.App, error) {
+	var p Problems
+	if len(c.Apps) == 0 {
+		p.add("apps: there is none; a server needs an [[apps]] with a slug, a publish key and a signing key")
+	}
+	var all []*earshot.App
+	for i := range c.Apps {
+		name := fmt.Sprintf("apps[%d]", i)
+		if c.Apps[i].Slug != "" {
+			name += " (" + c.Apps[i].Slug + ")"
+		}
+		all = append(all, c.Apps[i].tenant(name, &p))
+	}
+	if len(p) == 0 {
+		if _, err := auth.NewDirectory(all); err != nil {
+			p.add("apps: %v", err)
+		}
+	}
+	return all, p.or()
+}
+
+func (a *App) tenant(name string, p *Problems) *earshot.App {
+	out := &earshot.App{
+		Slug: a.Slug, Hosts: a.Hosts, Audience: a.Audience, Issuer: a.Issuer, Origins: a.Origins, ExpiryCloses: a.ExpiryCloses,
+	}
+	if !validSlug(a.Slug) {
+		p.add("%s.slug: %q is not 1 to 64 of a-z, 0-9 and -", name, a.Slug)
+	}
+	for i, origin := range a.Origins {
+		if !validOrigin(origin) {
+			p.add(`%s.origins[%d]: %q is not an origin such as "https://example.com"`, name, i, origin)
+		}
+	}
+	a.keys(out, name, p)
+	for i := range a.Channels {
+		out.Rules = append(out.Rules, a.Channels[i].rule(fmt.Sprintf("%s.channels[%d]", name, i), p))
+	}
+	return out
+}
+
+// keys adds the app's keys. Each is checked by itself, so that one that is
+// wrong does not hide another.
+func (a *App) keys(out *earshot.App, name string, p *Problems) {
+	for i, k := range a.PublishKeys {
+		if strings.TrimSpace(string(k)) == "" {
+			p.add("%s.publish_keys[%d]: it is empty", name, i)
+		}
+		out.PublishKeys = append(out.PublishKeys, string(k))
+	}
+	for i, k := range a.SigningKeys {
+		key, err := k.decode()
+		if err != nil {
+			p.add("%s.signing_keys[%d]: %v", name, i, err)
+		}
+		out.SigningKeys = append(out.SigningKeys, key)
+	}
+	for i, k := range a.AccessKeys {
+		if k.ID == "" || k.Secret == "" {
+			p.add("%s.access_keys[%d]: it needs an id and a secret", name, i)
+		}
+		out.AccessKeys = append(out.AccessKeys, earshot.AccessKey{ID: k.ID, Secret: string(k.Secret)})
+	}
+	if len(a.SigningKeys) == 0 {
+		p.add("%s.signing_keys: there is none, so no client could connect; `earshot token key` makes one", name)
+	}
+	if len(a.PublishKeys)+len(a.AccessKeys) == 0 {
+		p.add("%s.publish_keys: there is none, so nothing could be published over HTTP; `earshot token key` makes one", name)
+	}
+}
+
+func (k SigningKey) decode() (earshot.SigningKey, error) {
+	if k.Key == "" {
+		return earshot.SigningKey{}, fmt.Errorf("key is missing")
+	}
+	raw, err := auth.DecodeKey(string(k.Key))
+	if err != nil {
+		return earshot.SigningKey{}, err
+	}
+	made := earshot.SigningKey{ID: k.ID, Alg: k.Alg, Key: raw}
+	_, err = auth.NewDirectory([]*earshot.App{{Slug: "one", SigningKeys: []earshot.SigningKey{made}}})
+	return made, err
+}
+
+// validSlug: a slug is also a path segment and a name in the engine.
+func validSlug(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+func validOrigin(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme != "" && u.Host != "" && u.Scheme+"://"+u.Host == s
+}
+
+func (c *Channel) rule(name string, p *Problems) earshot.Rule {
+	r := earshot.Rule{Channel: earshot.Glob(c.Match), Live: c.Live, Depth: c.Depth}
+	if c.Match == "" {
+		p.add(`%s.match: it is missing; "*" matches every channel`, name)
+	}
+	switch c.Deliver {
+	case "", "after-disk":
+	case "before-disk":
+		r.BeforeDisk = true
+	default:
+		p.add(`%s.deliver: %q is neither "after-disk" nor "before-disk"`, name, c.Deliver)
+	}
+	if c.Live && (c.Depth != 0 || c.Deliver != "") {
+		p.add("%s: a live channel is never stored, so depth and deliver mean nothing", name)
+	}
+	for i, action := range c.Open {
+		switch action {
+		case "subscribe":
+			r.Open |= earshot.Subscribe
+		case "publish":
+			r.Open |= earshot.Publish
+		default:
+			p.add(`%s.open[%d]: %q is neither "subscribe" nor "publish"`, name, i, action)
+		}
+	}
+	return r
+}

@@ -1,0 +1,187 @@
+package config
+
+import "time"
+
+// Config is everything that can be set.
+type Config struct {
+	// Server is how the server is reached and how it stops.
+	Server Server `toml:"server"`
+	// TLS makes the server speak TLS with certificates of your own.
+	TLS TLS `toml:"tls"`
+	// Engine is where messages are stored and numbered.
+	Engine Engine `toml:"engine"`
+	// WebSocket is how connections are carried.
+	WebSocket WebSocket `toml:"websocket"`
+	// Limits refuse connections before they cost much. What is refused is told
+	// at the handshake, with 429 or 503 and Retry-After, and counted. 0 is no limit.
+	Limits Limits `toml:"limits"`
+	// Log is what the server writes to its standard error.
+	Log Log `toml:"log"`
+	// Protocols holds one section for each protocol, by its name.
+	Protocols map[string]map[string]any `toml:"protocols"`
+	// Apps are the applications: each has its own channels, keys and rules. The
+	// first one takes who names no other.
+	Apps []App `toml:"apps"`
+
+	path string
+	env  Environment
+}
+
+// Server is how the server is reached and how it stops.
+type Server struct {
+	// Listen is the address and port. HOST and PORT in the environment replace
+	// its two parts.
+	Listen string `toml:"listen"`
+	// TrustedProxies are the addresses or networks (10.0.0.0/8) of proxies whose
+	// X-Forwarded-For names the client.
+	TrustedProxies []string `toml:"trusted_proxies"`
+	// DrainWait is how long the server, told to stop, says on /readyz that it is
+	// about to, before it closes anything: as long as a load balancer needs to see it.
+	DrainWait Duration `toml:"drain_wait"`
+	// DrainSpread is the time over which connections are then closed, one after
+	// another, so that their clients do not all come back at once.
+	DrainSpread Duration `toml:"drain_spread"`
+}
+
+// TLS makes the server speak TLS with certificates of your own.
+type TLS struct {
+	// Cert is the file with the certificate and its chain, in PEM. It is read
+	// again when it changes; the server need not be restarted.
+	Cert string `toml:"cert"`
+	// Key is the file with the private key, in PEM.
+	Key string `toml:"key"`
+}
+
+// Engine is where messages are stored and numbered.
+type Engine struct {
+	// Data is the directory of the embedded engine. One server uses it at a time.
+	Data string `toml:"data"`
+	// URL is a NATS cluster to use instead of the embedded engine, as in
+	// nats://a:4222,nats://b:4222. Its servers should store with sync_interval: always.
+	URL string `toml:"url"`
+	// Credentials is a NATS credentials file for URL.
+	Credentials string `toml:"credentials"`
+	// Replicas is how many servers of the cluster at URL hold each message.
+	Replicas int `toml:"replicas"`
+	// MaxBytes bounds what the engine stores; 0 is as much as the disk has.
+	MaxBytes Bytes `toml:"max_bytes"`
+	// MessagesPerChannel is the most that history keeps of one channel.
+	MessagesPerChannel int `toml:"messages_per_channel"`
+	// ResumeWindow is how long a message that is not stored can be resumed.
+	ResumeWindow Duration `toml:"resume_window"`
+}
+
+// WebSocket is how connections are carried.
+type WebSocket struct {
+	// Compression offers permessage-deflate. It saves traffic and costs CPU.
+	Compression bool `toml:"compression"`
+	// PingEvery is how often a silent client is asked whether it is still there;
+	// two pings without an answer end its connection. 0 never asks.
+	PingEvery Duration `toml:"ping_every"`
+	// MaxMessage is the largest message from a client. A larger one ends its
+	// connection.
+	MaxMessage Bytes `toml:"max_message"`
+	// Queue is how much may wait for a client that does not read before it is cut.
+	Queue Bytes `toml:"queue"`
+	// Subscriptions is how many one connection may have.
+	Subscriptions int `toml:"subscriptions"`
+}
+
+// Limits refuse connections before they cost much.
+type Limits struct {
+	// Connections is how many there may be on this server.
+	Connections int `toml:"connections"`
+	// Handshakes is how many may be in progress at once; the rest wait.
+	Handshakes int `toml:"handshakes"`
+	// ConnectRate is how many connections may begin in a second.
+	ConnectRate int `toml:"connect_rate"`
+	// ConnectionsPerAddress is how many one client address may have.
+	ConnectionsPerAddress int `toml:"connections_per_address"`
+	// ConnectionsPerUser is how many one user of an app may have.
+	ConnectionsPerUser int `toml:"connections_per_user"`
+	// ConnectionsPerApp is how many one app may have.
+	ConnectionsPerApp int `toml:"connections_per_app"`
+}
+
+// Log is what the server writes to its standard error.
+type Log struct {
+	// Level is debug, info, warn or error. At debug every HTTP request is
+	// written; query strings, tokens and payloads never are.
+	Level string `toml:"level"`
+	// Format is text or json.
+	Format string `toml:"format"`
+}
+
+// App is one application.
+type App struct {
+	// Slug is its name on this server: a-z, 0-9 and -.
+	Slug string `toml:"slug"`
+	// Hosts are host names that select it.
+	Hosts []string `toml:"hosts"`
+	// PublishKeys may publish by POST /publish, as bearer keys. Any secret may be
+	// given as "file:PATH" or "env:NAME" instead; a path is relative to this file.
+	PublishKeys []Secret `toml:"publish_keys"`
+	// SigningKeys verify the tokens of its clients.
+	SigningKeys []SigningKey `toml:"signing_keys"`
+	// AccessKeys verify requests that are signed with AWS Signature Version 4.
+	AccessKeys []AccessKey `toml:"access_keys"`
+	// Audience must be in every token's aud; empty asks for none.
+	Audience string `toml:"audience"`
+	// Issuer must be every token's iss; empty asks for none.
+	Issuer string `toml:"issuer"`
+	// Origins are the browser origins that may connect, as in
+	// "https://example.com"; without any, all may, since tokens decide.
+	Origins []string `toml:"origins"`
+	// ExpiryCloses ends a connection 30 seconds after its token has expired,
+	// unless the client has sent a newer one.
+	ExpiryCloses bool `toml:"expiry_closes"`
+	// Channels are rules for channels; the first that matches counts.
+	Channels []Channel `toml:"channels"`
+}
+
+// SigningKey is a key that tokens are verified with.
+type SigningKey struct {
+	// ID is what a token's kid must be; empty accepts any.
+	ID string `toml:"id"`
+	// Alg is its one algorithm: HS256, HS384, HS512, RS256, RS384, RS512, PS256,
+	// PS384, PS512, ES256, ES384, ES512 or EdDSA.
+	Alg string `toml:"alg"`
+	// Key is, in base64, the raw secret (HS*) or the public key in PEM; PEM may
+	// also stand as it is.
+	Key Secret `toml:"key"`
+}
+
+// AccessKey is an id and its secret.
+type AccessKey struct {
+	// ID is the access key id.
+	ID string `toml:"id"`
+	// Secret is the secret access key.
+	Secret Secret `toml:"secret"`
+}
+
+// Channel is a rule for the channels that match.
+type Channel struct {
+	// Match is the channels' name; each * stands for any characters.
+	Match string `toml:"match"`
+	// Live channels are never stored: no history, no resume, less work.
+	Live bool `toml:"live"`
+	// Depth is how many messages history keeps; 0 is engine.messages_per_channel.
+	Depth int `toml:"depth"`
+	// Deliver is "after-disk" or "before-disk". Before is sooner; a machine that
+	// crashes may then have delivered what it no longer knows.
+	Deliver string `toml:"deliver"`
+	// Open is what anybody who may connect can do without a grant of the token:
+	// "subscribe", "publish".
+	Open []string `toml:"open"`
+}
+
+// Default returns the settings of `earshot serve` without any file.
+func Default() *Config {
+	return &Config{
+		Server:    Server{Listen: ":8080", DrainWait: Duration(5 * time.Second), DrainSpread: Duration(30 * time.Second)},
+		Engine:    Engine{Data: "earshot-data", Replicas: 3, MessagesPerChannel: 10_000, ResumeWindow: Duration(5 * time.Minute)},
+		WebSocket: WebSocket{PingEvery: Duration(25 * time.Second), MaxMessage: 128 << 10, Queue: 1 << 20, Subscriptions: 10_000},
+		Limits:    Limits{Handshakes: 128, ConnectRate: 5000},
+		Log:       Log{Level: "info", Format: "text"},
+	}
+}
