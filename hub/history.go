@@ -7,11 +7,6 @@ import (
 	"github.com/earshot-io/earshot"
 )
 
-// ResumeWindow is how far a resume reaches back for a client whose grants say
-// nothing of history. It is also how long a logged channel keeps what history
-// does not show.
-const ResumeWindow = 5 * time.Minute
-
 // History reads stored messages of a channel that the connection is subscribed
 // to. What is older than its grants open is left out: than their HistoryStart,
 // or without one, than the subscription. It fails with Forbidden without a
@@ -41,7 +36,7 @@ func resumeSince(s *Sub) time.Time {
 	if start := s.historyStart(); start != nil {
 		return *start
 	}
-	return time.Now().Add(-ResumeWindow)
+	return time.Now().Add(-s.conn.hub.config.ResumeWindow)
 }
 
 // newer returns the deliveries that are not older than since.

@@ -22,6 +22,10 @@ type Config struct {
 	// MaxSubscriptions is how many subscriptions one connection may have;
 	// 10,000 by default.
 	MaxSubscriptions int
+	// ResumeWindow is how far a resume reaches back for a client whose grants say
+	// nothing of history; 5 minutes by default. It is as long as the engine keeps
+	// what history does not show.
+	ResumeWindow time.Duration
 }
 
 // A Hub joins connections and channels on one node. Its methods may be called
@@ -53,6 +57,9 @@ type Hub struct {
 func New(config Config, engine Engine, log *slog.Logger) *Hub {
 	if config.Shards == 0 {
 		config.Shards = max(runtime.GOMAXPROCS(0), 2)
+	}
+	if config.ResumeWindow == 0 {
+		config.ResumeWindow = 5 * time.Minute
 	}
 	config.Shards = min(config.Shards, maxShards)
 	if config.QueueBytes == 0 {

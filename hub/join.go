@@ -24,7 +24,7 @@ type Join struct {
 	// After asks for everything after a position, before what is live; the zero
 	// position is the beginning of what is stored. Nil asks for what is live only.
 	// What is older than the grants' HistoryStart is not sent; without one, what
-	// is older than ResumeWindow: a position is no proof of having been there.
+	// is older than Config.ResumeWindow: a position is no proof of having been there.
 	After *earshot.Position
 }
 

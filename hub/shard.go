@@ -106,10 +106,11 @@ func (s *Shard) drain() int {
 func (s *Shard) fanOut(d *delivery, subs []*Sub) int {
 	pushed := 0
 	skip := !d.m.Skip.IsZero()
+	at := d.m.ID.Position()
 	var enc *Encoding
 	var f *Frame
 	for _, sub := range subs {
-		if d.n <= sub.from || skip && sub.conn.id == d.m.Skip {
+		if d.n <= sub.from || sub.has(at) || skip && sub.conn.id == d.m.Skip {
 			continue
 		}
 		if sub.enc != enc {

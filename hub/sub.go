@@ -54,7 +54,18 @@ func (s *Sub) Identity() *earshot.Identity {
 
 // Position is where the subscription joined its channel's log, or resumed from:
 // what has a higher sequence will be heard.
-func (s *Sub) Position() earshot.Position { return s.position }
+func (s *Sub) Position() earshot.Position {
+	s.conn.shard.mu.Lock()
+	defer s.conn.shard.mu.Unlock()
+	return s.position
+}
+
+// has reports whether the client has been told what is at p, by the history
+// that it joined with or before: the bus may be behind the log. The shard is
+// locked.
+func (s *Sub) has(p earshot.Position) bool {
+	return p.Seq != 0 && p.Seq <= s.position.Seq && p.Epoch == s.position.Epoch
+}
 
 // frame is what is sent to this subscription for the rendered f.
 func (s *Sub) frame(f *Frame, m *earshot.Message) *Frame {
@@ -207,12 +218,11 @@ func (s *Sub) goLive() bool {
 	if h.over {
 		return false
 	}
-	told := s.position
 	if h.catchUp != nil {
-		told = h.catchUp.after
+		s.position = h.catchUp.after
 	}
 	for _, d := range h.ds {
-		if p := d.m.ID.Position(); p.Epoch == told.Epoch && p.Seq != 0 && p.Seq <= told.Seq {
+		if s.has(d.m.ID.Position()) {
 			continue
 		}
 		if f := d.frame(s.enc); f != nil {
