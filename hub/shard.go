@@ -147,6 +147,14 @@ func (s *Shard) signal() {
 	}
 }
 
+// signalAll asks every shard to drain: for who holds what was published back
+// from settling, and has to wait.
+func (h *Hub) signalAll() {
+	for _, s := range h.shards {
+		s.signal()
+	}
+}
+
 // run is the shard's own goroutine: it drains when signalled, at once if the
 // last drain was small or long ago, else after the pace.
 func (s *Shard) run(stop <-chan struct{}) {
