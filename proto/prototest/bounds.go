@@ -44,7 +44,11 @@ func tooLarge(w *world) {
 	}
 	huge := w.connect(who)
 	huge.wire.send(w.d.Publish("news", earshot.Text, data(300<<10)))
-	huge.endsFor(earshot.TooLarge)
+	if w.carrier.webSocket() {
+		huge.endsWith(1009) // RFC 6455 §7.4.1, whatever the protocol would say
+	} else {
+		huge.endsFor(earshot.TooLarge)
+	}
 	w.marker("news", other)
 }
 
@@ -93,11 +97,15 @@ func garbage(w *world) {
 	// The seed is fixed, so that what fails once fails again.
 	g := &gibberish{Rand: rand.New(rand.NewPCG(1, uint64(w.carrier))), seeds: w.d.seeds()}
 	c := w.connect(who)
-	for i := range 300 {
+	rounds := 300
+	if w.carrier.stream() {
+		rounds = 100
+	}
+	for i := range rounds {
 		m := g.message()
 		c.wire.send(m)
-		c.wire.send(w.d.Heartbeat())
 		if !c.survives() {
+			c.wire.drop()
 			c = w.connect(who)
 		}
 		if w.Failed() {
@@ -111,22 +119,20 @@ func garbage(w *world) {
 	bystander.alive()
 }
 
-// survives reads up to the answer of a heartbeat, or the end. Garbage may look
-// like the beginning of something that swallows the heartbeat: then a stream
-// says nothing more, and the client gives up.
+// survives reads up to the answer of a heartbeat, or the end. In a stream the
+// garbage may be the beginning of something that swallows the heartbeat, so
+// there the client leaves, and the end must come.
 func (c *client) survives() bool {
 	c.w.Helper()
-	patience := c.w.patience()
 	if c.w.carrier.stream() {
-		patience = 100 * time.Millisecond
+		c.wire.leave(0, "")
+	} else {
+		c.wire.send(c.w.d.Heartbeat())
 	}
 	for {
-		m, over := c.wire.box().next(patience)
+		m, over := c.wire.box().next(c.w.patience())
 		switch {
 		case over != nil:
-			return false
-		case m == nil && c.w.carrier.stream():
-			c.wire.drop()
 			return false
 		case m == nil:
 			c.w.Errorf("%s: no answer and no end", c.name)
@@ -140,7 +146,7 @@ func (c *client) survives() bool {
 		if e.What == Message && e.Channel == "news" {
 			c.w.Errorf("%s: heard %v", c.name, e)
 		}
-		if e.What == Alive {
+		if e.What == Alive && !c.w.carrier.stream() {
 			return true
 		}
 	}

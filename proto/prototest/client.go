@@ -170,6 +170,18 @@ func (c *client) endsFor(cause earshot.Code) {
 	}
 }
 
+// endsWith expects the end with a code, and before it nothing.
+func (c *client) endsWith(code int) {
+	c.w.Helper()
+	e, over := c.nextOrEnd()
+	switch {
+	case over == nil:
+		c.w.Fatalf("%s: heard %v instead of the end", c.name, e)
+	case over.code != code:
+		c.w.Fatalf("%s: ended with code %d %q instead of %d", c.name, over.code, over.reason, code)
+	}
+}
+
 // isFarewell compares what came last with what the protocol rendered for a cause.
 func (c *client) isFarewell(cause earshot.Code, got parting) {
 	c.w.Helper()
@@ -191,7 +203,15 @@ func (c *client) came(f farewell, got parting) bool {
 	if c.w.carrier.says() && (got.code != f.code || got.reason != f.reason) {
 		return false
 	}
-	return f.last == nil || c.last != nil && c.last.Op == f.last.Op && bytes.Equal(c.last.Data, f.last.Data)
+	last := f.last
+	if last != nil && c.w.carrier.stream() {
+		_, cut, err := c.w.d.Cut()(last.Data)
+		if err != nil {
+			c.w.Errorf("the farewell's last frame cannot be cut: %v", err)
+		}
+		last = &cut
+	}
+	return last == nil || c.last != nil && c.last.Op == last.Op && bytes.Equal(c.last.Data, last.Data)
 }
 
 func (c *client) lastText() string {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/engine/mem"
 )
 
 func subscribing() []promise {
@@ -114,9 +115,13 @@ func order(w *world) {
 	}
 }
 
-// history joins in the middle of what is being published.
+// history joins in the middle of what is being published. The bus is behind the
+// log, and says some things twice.
 func history(w *world) {
 	const n, every = 400, 50
+	w.store.OnRepublish(func(_ int, m *earshot.Message) mem.Fate {
+		return mem.Fate{Late: 5 * time.Millisecond, Twice: m.ID.Position().Seq%7 == 0}
+	})
 	w.numbers("log", 1, n/4)
 	var cs []*client
 	for i := range 5 {

@@ -88,6 +88,10 @@ func newDialer(w *world, log *slog.Logger) (dialer, error) {
 		return memory{w}, nil
 	case LongPoll:
 		return newPolls(w), nil
+	case WebSocket, WebSocketGoroutines, WebSocketTLS:
+		return newSockets(w, log)
+	case Stream, StreamTLS:
+		return newStreams(w, log)
 	}
 	return nil, fmt.Errorf("there is no carrier %d", w.carrier)
 }
