@@ -30,8 +30,8 @@ type Config struct {
 	Handshakes int
 	// App is the app that a TLS client's server name selects; nil selects none.
 	App func(serverName string) *earshot.App
-	// Hold counts a client in under the node's limits, or says why not; nil has none.
-	Hold func(remote netip.Addr) (*transport.Ticket, error)
+	// Limits are the node's; nil has none. A user counts if Admit knows it.
+	Limits *transport.Limits
 }
 
 // A Server accepts connections for one protocol.
@@ -173,7 +173,7 @@ func (s *Server) begin(nc net.Conn) {
 		return
 	}
 	if nc, err = s.secure(ctx, nc, r); err == nil {
-		err = s.open(ctx, nc, r, ticket)
+		ticket, err = s.open(ctx, nc, r, ticket)
 	}
 	if err != nil {
 		ticket.Close()
@@ -189,11 +189,12 @@ func request(nc net.Conn) *proto.Request {
 	return r
 }
 
+// hold counts the client in under the node's limits.
 func (s *Server) hold(remote netip.Addr) (*transport.Ticket, error) {
-	if s.config.Hold == nil {
+	if s.config.Limits == nil {
 		return nil, nil
 	}
-	return s.config.Hold(remote)
+	return s.config.Limits.Enter(remote)
 }
 
 // secure shakes hands, if the server speaks TLS.
@@ -215,18 +216,24 @@ func (s *Server) secure(ctx context.Context, nc net.Conn, r *proto.Request) (net
 // noTLS is a failed handshake: there is nobody to whom more could be said.
 type noTLS struct{ error }
 
-// open begins the dialogue. After an error nc is still the caller's.
-func (s *Server) open(ctx context.Context, nc net.Conn, r *proto.Request, ticket *transport.Ticket) error {
+// open begins the dialogue. After an error nc and the ticket that it returns are
+// still the caller's.
+func (s *Server) open(ctx context.Context, nc net.Conn, r *proto.Request, ticket *transport.Ticket) (*transport.Ticket, error) {
 	a, err := s.protocol.Admit(ctx, r)
 	if err != nil {
-		return err
+		return ticket, err
+	}
+	if id := a.Identity; ticket != nil && id != nil && id.HasUID && a.App != nil {
+		if ticket, err = ticket.Known(a.App.Slug, id.UID); err != nil {
+			return ticket, err
+		}
 	}
 	shard := s.hub.NextShard()
 	d := &decoder{cut: s.cutter.NewCutter(), max: s.config.MaxMessage}
 	w := s.transport.NewConn(shard, s.kind, d, nil)
 	c, err := s.hub.Open(shard, w, hub.Opening{App: a.App, Identity: a.Identity, Farewell: s.protocol, Remote: r.Remote})
 	if err != nil {
-		return err
+		return ticket, err
 	}
 	w.Hold(ticket)
 	d.first = shard.NewTimer(func() {
@@ -242,7 +249,7 @@ func (s *Server) open(ctx context.Context, nc net.Conn, r *proto.Request, ticket
 	if err := w.Adopt(c, nc, nil); err != nil {
 		s.log.Debug("a connection was not taken over", "err", err)
 	}
-	return nil
+	return nil, nil
 }
 
 // refuse says the protocol's last words to a client that is not admitted.
