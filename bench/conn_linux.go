@@ -221,6 +221,9 @@ func (c *conn) event(p []byte) error {
 		return c.send(appendClient(nil, opText, c.subscription(), c.loop.random.Uint32()))
 	case e.Event == "hotsock.subscribed" && c.state == subscribing:
 		c.state = live
+		if e.broken() {
+			c.loop.tally.faults.Broken++
+		}
 		c.loop.subscribed(c)
 	}
 	return e.err()
@@ -231,7 +234,7 @@ func (c *conn) event(p []byte) error {
 func (c *conn) subscription() []byte {
 	b := append([]byte(`{"event":"hotsock.subscribe","channel":`), strconv.Quote(c.loop.fleet.names[c.channel])...)
 	if after := c.loop.position(c); after != "" {
-		b = append(append(append(b, `,"after":"`...), after...), '"')
+		b = append(append(append(b, `,"data":{"after":"`...), after...), `"}`...)
 	}
 	return append(b, '}')
 }

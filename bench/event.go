@@ -1,12 +1,16 @@
 package bench
 
-import "fmt"
+import (
+	"encoding/json"
+	"fmt"
+)
 
 // An event is what a client of the load tool needs to know of the native
 // protocol's own messages.
 type event struct {
-	Event   string `json:"event"`
-	Channel string `json:"channel"`
+	Event   string          `json:"event"`
+	Channel string          `json:"channel"`
+	Data    json.RawMessage `json:"data"`
 	Error   struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
@@ -19,6 +23,14 @@ func (e *event) err() error {
 		return nil
 	}
 	return fmt.Errorf("the server says %s %s %s", e.Error.Code, e.Channel, e.Error.Message)
+}
+
+// broken reports whether a subscribed says that something may be missing.
+func (e *event) broken() bool {
+	var d struct {
+		Recovered *bool `json:"recovered"`
+	}
+	return json.Unmarshal(e.Data, &d) == nil && d.Recovered != nil && !*d.Recovered
 }
 
 // closeError is what a close frame's payload says (RFC 6455 §5.5.1).

@@ -130,7 +130,8 @@ func (p *publisher) answer() error {
 		return err
 	}
 	defer r.Body.Close()
-	if r.StatusCode/100 != 2 {
+	// 207 says that a part of a batch failed.
+	if r.StatusCode/100 != 2 || r.StatusCode == http.StatusMultiStatus {
 		said, _ := io.ReadAll(io.LimitReader(r.Body, 512))
 		return fmt.Errorf("POST /publish is answered %s: %s", r.Status, said)
 	}

@@ -156,8 +156,8 @@ func (f Faults) String() string {
 	if !f.Any() {
 		return "none"
 	}
-	return fmt.Sprintf("%d lost, %d duplicated, %d out of order, %d misdirected, %d connections dropped",
-		f.Lost, f.Duplicated, f.Reordered, f.Misdirected, f.Dropped)
+	return fmt.Sprintf("%d lost, %d duplicated, %d out of order, %d misdirected, %d resumes broken, %d connections dropped",
+		f.Lost, f.Duplicated, f.Reordered, f.Misdirected, f.Broken, f.Dropped)
 }
 
 // size is a number of bytes for people.

@@ -11,6 +11,8 @@ type Faults struct {
 	Reordered uint64 `json:"reordered"`
 	// Misdirected messages came to a subscriber of another channel.
 	Misdirected uint64 `json:"misdirected"`
+	// Broken resumes were told that something may be missing.
+	Broken uint64 `json:"broken"`
 	// Dropped connections ended before we ended them.
 	Dropped uint64 `json:"dropped"`
 }
@@ -23,6 +25,7 @@ func (f *Faults) add(g Faults) {
 	f.Duplicated += g.Duplicated
 	f.Reordered += g.Reordered
 	f.Misdirected += g.Misdirected
+	f.Broken += g.Broken
 	f.Dropped += g.Dropped
 }
 
