@@ -1,0 +1,104 @@
+// Package hotsock speaks the protocol of Hotsock: a WebSocket with text frames
+// of JSON, whose token says what the client may do. Unmodified clients of
+// Hotsock connect to it; it is also the native protocol of Earshot.
+// Section numbers are those of the protocol's specification in this project.
+//
+// # The dialogue
+//
+//	GET /v1?token=JWT, Upgrade (at /, /v1 and /v1/)          §2.1, R1
+//	< {"event":"hotsock.connected","data":{…},"meta":{…}}    §2.4, R2
+//	< {"event":"hotsock.subscribed","channel":"a","data":{"autoSubscribed":true},…}
+//	> {"event":"hotsock.subscribe","channel":"c"}            §2.3
+//	< {"event":"hotsock.subscribed","channel":"c","data":{},"meta":{"uid":null,"umd":null}}
+//	> {"event":"greeting","channel":"c","data":{"any":"JSON"}}
+//	< {"id":"01J…","event":"greeting","channel":"c","data":…,"meta":{"uid":…,"umd":…}}
+//	> {"event":"hotsock.unsubscribe","channel":"c"}
+//	< {"event":"hotsock.unsubscribed","channel":"c","data":{}}
+//	> {"event":"hotsock.ping"}       < {"event":"hotsock.pong","data":"{}"}
+//	> {"event":"hotsock.heartbeat"}  (no answer)
+//	< {"event":"hotsock.error","channel":"c","error":{"code":"…","message":"…"}}
+//
+// A publish is answered only if it fails. A bad token is refused at the upgrade,
+// by 401 or 403 and {"error":{"code":"…","message":"…"}}; a token for one use
+// whose store is down by 503. Commands of one client are carried out in their
+// order; ping, pong and heartbeat do not wait for them.
+//
+// POST /connection/listMessages?connectionId=…&connectionSecret=… reads history
+// (§5) on the node that holds the connection. The secret is derived from the id.
+//
+// # What is not served
+//
+// Presence channels, umdUpdate, reactions, channel storage, schedules and the
+// other endpoints of /connection. They are refused by an error (NOT_SUPPORTED, or
+// UNKNOWN_EVENT for what nobody knows), and a subscribe to a presence channel
+// with SUBSCRIBE_PERMISSION_DENIED, without a uid with
+// PRESENCE_CHANNEL_USER_ID_REQUIRED.
+//
+// # Two extensions
+//
+// Resume. A subscribe may have data.after: the id of the last message seen, or
+// "0" for the beginning of what is stored. The confirmation's data then holds
+// "recovered", everything missed follows it, and then what is live. Recovered is
+// false if something after that place may be lost, for example because it was
+// evicted, because the id is of a live channel, or because the token does not
+// open it: a resume reaches back to historyStart, or without one over the resume
+// window (5 minutes). What there is follows in any case. It includes messages
+// that were not stored for history, within the resume window.
+//
+// Refresh. {"event":"hotsock.refresh","data":{"token":"JWT"}} replaces the
+// connection's token by another one with scope connect and the same uid:
+//
+//	< {"event":"hotsock.refreshed","data":{"tokenExpiresAt":"…"},"meta":{…}}
+//	< {"event":"hotsock.unsubscribed","channel":"c",…}   for each that ended
+//
+// Every subscription is judged anew, with the permissions that its own token
+// added. A refused refresh is a hotsock.error without a channel, and changes
+// nothing. Heartbeat and keepAlive become those of the new token; its
+// autoSubscribe does nothing.
+//
+// # What a message becomes
+//
+// JSON is data as it is, none is null. Text is a JSON string. Binary is a string
+// of base64, and a member "encoding":"base64" stands beside data. A message
+// without an event, of a protocol that has none, has the event "message". One
+// whose event begins with "hotsock." is not delivered: it would pass for the
+// server's word. A client's data is always JSON, and all frames are text.
+//
+// What this protocol's clients cannot say: a pattern to subscribe to, a binary
+// frame, an acknowledged publish.
+//
+// # Limits
+//
+// Data 32 KiB (MESSAGE_TOO_LARGE; the connection stays); uid 128 characters, umd
+// 1 KiB, a token 8 KiB, a channel's name 256 characters, 512 bytes and 32 levels
+// between dots, an event's name 128 characters; 100 messages or 1 MiB a page.
+//
+// # Choices where the specification says UNKNOWN
+//
+// Envelope (§2.2). Strict: one JSON object in UTF-8; a name that occurs twice,
+// at any level, and a known member of another type are an error (INVALID_MESSAGE)
+// that leaves the connection open. A null is as good as absent.
+//
+// Errors (§2.5). hotsock-js knows four codes and leaves a subscription pending
+// for any other, so a subscribe fails with one of those (R14); error.reason then
+// says more. error.message is for people. An error about an alias names the
+// channel, and the alias in meta.channelAlias.
+//
+// Keys (§3.1). Package auth says which key is tried, and that there is no leeway.
+//
+// Claims (§3.2 to §3.6). A wrong type, a value out of range and a bad regular
+// expression refuse the token. An alias or autoSubscribe on a pattern, an alias
+// that is no channel name or is taken in the token, are ignored. A * matches an
+// empty run too; a regular expression is not anchored. Of several store the
+// longest counts, of several historyStart the earliest. A false in one token of a
+// subscription vetoes a true in the other; autoSubscribe with subscribe:false is
+// refused. A subscribe token without uid or umd leaves the connection's.
+//
+// Lifetime (§2.10). Connections last until they end; connectionExpiresAt says
+// two hours, or less if the app closes expired ones, or the configured lifetime,
+// which is kept. A heartbeat that is late by more than the grace closes with
+// 1008; only hotsock.heartbeat counts as one.
+//
+// History (§5). An alias names its channel there too. An empty after or before
+// is none.
+package hotsock

@@ -1,0 +1,206 @@
+package hotsock
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/auth"
+	"github.com/earshot-io/earshot/hub"
+)
+
+// A session is one client's dialogue.
+type session struct {
+	p     *Protocol
+	conn  *hub.Conn
+	clock atomic.Pointer[clock] // nil if nothing is to be done in time
+	// aliased says that a subscription has an alias of a token of its own. Only
+	// commands use it, and they never overlap.
+	aliased bool
+}
+
+// open begins the dialogue: connected is queued, then what autoSubscribe asks
+// for. Joining a channel may wait for the engine, so it is the connection's
+// first task, before which no command of the client is carried out.
+func (p *Protocol) open(c *hub.Conn, who *proof) *session {
+	s := &session{p: p, conn: c}
+	_ = c.Send(connected(c.ID(), p.secret(c.ID()), p.expiry(c), &who.identity))
+	s.setLifetime(time.Duration(p.config.Lifetime))
+	s.setClock(who)
+	if len(who.auto) > 0 {
+		c.Do(func(ctx context.Context) {
+			for _, channel := range who.auto {
+				_ = s.subscribe(ctx, channel, options{}, confirmation{auto: true})
+			}
+		})
+	}
+	return s
+}
+
+// Handle carries out one message. What keeps a connection alive is answered at
+// once; everything else keeps its order.
+func (s *session) Handle(ctx context.Context, in hub.Input) error {
+	q, err := s.p.parser.parse(in)
+	if err != nil {
+		return s.fail("", "", faultOf(err))
+	}
+	switch q.event {
+	case "hotsock.ping":
+		return s.send(s.p.pong)
+	case "hotsock.pong":
+		return nil
+	case "hotsock.heartbeat":
+		s.beat()
+		return nil
+	}
+	if s.conn.Busy() || s.waits(&q) {
+		s.conn.Do(func(ctx context.Context) { _ = s.carryOut(ctx, &q) })
+		return nil
+	}
+	return s.carryOut(ctx, &q)
+}
+
+// waits reports whether a request may have to wait for something.
+func (s *session) waits(q *request) bool {
+	return q.event == "hotsock.refresh" || q.event == "hotsock.subscribe" && q.data != nil
+}
+
+func (s *session) carryOut(ctx context.Context, q *request) error {
+	switch q.event {
+	case "hotsock.subscribe":
+		return s.handleSubscribe(ctx, q)
+	case "hotsock.unsubscribe":
+		return s.handleUnsubscribe(q)
+	case "hotsock.refresh":
+		return s.handleRefresh(ctx, q)
+	}
+	if strings.HasPrefix(q.event, reserved) {
+		return s.fail(q.channel, "", faultOf(unknownEvent(q.event)))
+	}
+	return s.handlePublish(ctx, q)
+}
+
+// unknownEvent is the answer to what is not part of the protocol as it is
+// served here.
+func unknownEvent(event string) error {
+	switch event {
+	case "hotsock.messageReaction", "hotsock.channelStorageSet", "hotsock.channelStorageGet", "hotsock.umdUpdate":
+		return &earshot.Error{Code: earshot.Invalid, Reason: "NOT_SUPPORTED", Text: "this server does not serve " + event}
+	}
+	return &earshot.Error{Code: earshot.Invalid, Reason: "UNKNOWN_EVENT", Text: "no event of this name can be sent to the server"}
+}
+
+// Close is told that the dialogue is over.
+func (s *session) Close(hub.End) { s.stopClock() }
+
+func (s *session) send(f *hub.Frame) error {
+	_ = s.conn.Send(f) // a connection that closes needs no answer
+	return nil
+}
+
+func (s *session) fail(channel, alias string, f fault) error {
+	return s.send(failure(channel, alias, f))
+}
+
+// handlePublish publishes what a client sent. Success is not answered (spec §2.3).
+func (s *session) handlePublish(ctx context.Context, q *request) error {
+	channel, alias := s.real(q.channel, nil)
+	m := &earshot.Message{Channel: channel, Event: q.event, Kind: earshot.JSON, Data: q.data}
+	err := checkPublish(q, channel)
+	if err == nil {
+		err = s.conn.Publish(ctx, hub.Publication{Message: m}, func(_ hub.Appended, err error) {
+			if err != nil {
+				_ = s.fail(channel, alias, faultOf(err))
+			}
+		})
+	}
+	if err != nil {
+		return s.fail(channel, alias, faultOf(err))
+	}
+	return nil
+}
+
+func checkPublish(q *request, channel string) error {
+	if q.channel == "" {
+		return malformed("channel is missing")
+	}
+	if err := checkEvent(q.event); err != nil {
+		return err
+	}
+	if err := checkChannel(channel); err != nil {
+		return err
+	}
+	if q.scheduled {
+		return &earshot.Error{Code: earshot.Invalid, Reason: "NOT_SUPPORTED", Text: "this server does not schedule messages"}
+	}
+	return nil
+}
+
+func (s *session) handleUnsubscribe(q *request) error {
+	if q.channel == "" {
+		return s.fail("", "", faultOf(malformed("channel is missing")))
+	}
+	channel, alias := s.real(q.channel, nil)
+	sub := s.conn.Sub(channel)
+	if sub == nil {
+		return s.fail(channel, alias, fault{code: notSubscribed, text: "there is no subscription to this channel"})
+	}
+	who := sub.Identity()
+	s.conn.Unsubscribe(sub)
+	return s.send(unsubscribed(channel, aliasOf(sub), who))
+}
+
+// handleRefresh replaces the connection's token by a newer one of the same
+// user. Subscriptions that it does not permit end, and the client is told.
+func (s *session) handleRefresh(ctx context.Context, q *request) error {
+	t, who, err := s.refreshToken(q)
+	if err == nil && who.singleUse {
+		err = s.p.deps.Tokens.Spend(ctx, t)
+	}
+	if err != nil {
+		return s.fail("", "", faultOf(err))
+	}
+	ended := s.conn.Enter(t.App, &who.identity)
+	s.setClock(who)
+	if err := s.send(refreshed(t.Expires, &who.identity)); err != nil {
+		return err
+	}
+	for _, sub := range ended {
+		if err := s.send(unsubscribed(sub.Name(), aliasOf(sub), sub.Identity())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) refreshToken(q *request) (*auth.Token, *proof, error) {
+	o, err := parseOptions(q.data)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := s.p.deps.Tokens.VerifyIn(s.conn.App(), o.token, s.p.reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	who, now := t.Value.(*proof), s.conn.Identity()
+	switch {
+	case who.scope&scopeConnect == 0:
+		return nil, nil, errScope("connect")
+	case who.connectionID != "" && who.connectionID != s.conn.ID().String():
+		return nil, nil, errBound
+	case who.identity.HasUID != now.HasUID || who.identity.UID != now.UID:
+		return nil, nil, errOtherUser
+	}
+	return t, who, nil
+}
+
+func errScope(name string) error {
+	return &earshot.Error{Code: earshot.Forbidden, Reason: "TOKEN_SCOPE", Text: "the token's scope does not hold " + name}
+}
+
+var (
+	errBound     = &earshot.Error{Code: earshot.Forbidden, Reason: "TOKEN_CONNECTION", Text: "the token is bound to another connection"}
+	errOtherUser = &earshot.Error{Code: earshot.Forbidden, Reason: "TOKEN_UID", Text: "the token's uid is not the connection's"}
+)

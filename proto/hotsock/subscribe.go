@@ -1,0 +1,206 @@
+package hotsock
+
+import (
+	"context"
+	"strings"
+
+	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/auth"
+	"github.com/earshot-io/earshot/hub"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// options are the data of a subscribe or a refresh.
+type options struct {
+	// token is a further token; hasToken tells an empty one from none.
+	token    string
+	hasToken bool
+	// after is the id of the message to resume behind, nil for none.
+	after *string
+}
+
+// parseOptions reads data, which may be absent.
+func parseOptions(data []byte) (o options, err error) {
+	if data == nil || jsontext.Value(data).Kind() == 'n' {
+		return o, nil
+	}
+	var in struct {
+		Token jsontext.Value `json:"token"`
+		After jsontext.Value `json:"after"`
+	}
+	if json.Unmarshal(data, &in) != nil {
+		return o, malformed("data must be an object")
+	}
+	if in.Token != nil && in.Token.Kind() != 'n' {
+		o.hasToken = true
+		if json.Unmarshal(in.Token, &o.token) != nil {
+			return o, &earshot.Error{Code: earshot.Unauthenticated, Reason: "TOKEN_MALFORMED", Text: "data.token must be a string"}
+		}
+	}
+	if in.After != nil && in.After.Kind() != 'n' {
+		o.after = new(string)
+		if json.Unmarshal(in.After, o.after) != nil {
+			return o, malformed("data.after must be a string")
+		}
+	}
+	return o, nil
+}
+
+func (s *session) handleSubscribe(ctx context.Context, q *request) error {
+	if q.channel == "" {
+		return s.fail("", "", faultOf(malformed("channel is missing")))
+	}
+	o, err := parseOptions(q.data)
+	if err != nil {
+		return s.refuse(q.channel, nil, err)
+	}
+	return s.subscribe(ctx, q.channel, o, confirmation{})
+}
+
+// refuse answers a subscribe that failed.
+func (s *session) refuse(name string, as *earshot.Identity, err error) error {
+	channel, alias := s.real(name, as)
+	return s.fail(channel, alias, subscribeFault(err))
+}
+
+var errSubscribed = &earshot.Error{Code: earshot.Conflict, Reason: alreadySubscribed, Text: "the connection is subscribed to this channel"}
+
+// subscribe subscribes to the channel that a client calls name, and confirms
+// before the first message. Whatever comes of it, there is one answer (R14).
+func (s *session) subscribe(ctx context.Context, name string, o options, c confirmation) error {
+	if channel, _ := s.real(name, nil); s.conn.Sub(channel) != nil {
+		return s.refuse(name, nil, errSubscribed)
+	}
+	t, as, err := s.subscribeToken(o)
+	if err != nil {
+		return s.refuse(name, nil, err)
+	}
+	sub, err := s.join(ctx, name, as, o, &c)
+	if err != nil {
+		return s.refuse(name, as, err)
+	}
+	// A token for one use is used up last, when nothing else can refuse it.
+	if t != nil && t.Value.(*proof).singleUse {
+		if err := s.p.deps.Tokens.Spend(ctx, t); err != nil {
+			s.conn.Unsubscribe(sub)
+			return s.refuse(name, as, invalidToken(err))
+		}
+	}
+	if err := s.send(subscribed(sub.Name(), aliasOf(sub), sub.Identity(), c)); err != nil {
+		return err
+	}
+	// The client believes to hear all from here on: if that cannot be kept, it
+	// must come back.
+	if err := sub.Start(ctx); err != nil && ctx.Err() == nil {
+		s.conn.Close(err)
+	}
+	return nil
+}
+
+// join subscribes, and fills in what the confirmation says of a resume.
+func (s *session) join(ctx context.Context, name string, as *earshot.Identity, o options, c *confirmation) (*hub.Sub, error) {
+	channel, _ := s.real(name, as)
+	if err := s.mayServe(channel, as); err != nil {
+		return nil, err
+	}
+	j := hub.Join{Channel: channel, Encoding: s.p.encoding, As: as}
+	known := true
+	if o.after != nil {
+		p, ok, err := after(*o.after)
+		if err != nil {
+			return nil, err
+		}
+		j.After, known, c.resumed = &p, ok, true
+	}
+	if alias := s.aliasFor(channel, as); alias != "" {
+		j.Tag = alias
+		s.aliased = s.aliased || as != nil
+	}
+	sub, exact, err := s.conn.Subscribe(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	c.recovered = exact && known
+	return sub, nil
+}
+
+// after reads the place to resume behind: the id of a message, or "0" for the
+// beginning of what is stored. An id that is no position, since its channel was
+// a live one, is not known: what there is follows.
+func after(text string) (p earshot.Position, known bool, err error) {
+	if text == "0" {
+		return earshot.Position{}, true, nil
+	}
+	id, err := earshot.ParseID(text)
+	if err != nil {
+		return p, false, malformed(`data.after is neither the id of a message nor "0"`)
+	}
+	p = id.Position()
+	return p, !p.IsZero(), nil
+}
+
+// mayServe refuses what this protocol does not serve, before the hub is asked.
+func (s *session) mayServe(channel string, as *earshot.Identity) error {
+	if err := checkChannel(channel); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(channel, presence) {
+		return nil
+	}
+	who := as
+	if who == nil {
+		who = s.conn.Identity()
+	}
+	if who.UID == "" {
+		return &earshot.Error{Code: earshot.Forbidden, Reason: presenceNeedsUID, Text: "a presence channel needs a uid"}
+	}
+	return &earshot.Error{Code: earshot.Invalid, Reason: "NOT_SUPPORTED", Text: "this server does not serve presence channels"}
+}
+
+func invalidToken(err error) error {
+	e := *earshot.AsError(err)
+	e.Code = earshot.Unauthenticated
+	return &e
+}
+
+// subscribeToken verifies the token of a subscribe, if there is one, and
+// returns who the subscription acts as.
+func (s *session) subscribeToken(o options) (*auth.Token, *earshot.Identity, error) {
+	if !o.hasToken {
+		return nil, nil, nil
+	}
+	t, err := s.p.deps.Tokens.VerifyIn(s.conn.App(), o.token, s.p.reader)
+	if err != nil {
+		return nil, nil, invalidToken(err)
+	}
+	who, now := t.Value.(*proof), s.conn.Identity()
+	switch {
+	case who.scope&scopeSubscribe == 0:
+		return nil, nil, invalidToken(errScope("subscribe"))
+	case who.connectionID != "":
+		if who.connectionID != s.conn.ID().String() {
+			return nil, nil, invalidToken(errBound)
+		}
+	case who.identity.UID == "" || !now.HasUID || who.identity.UID != now.UID:
+		return nil, nil, invalidToken(errOtherUser)
+	}
+	return t, completed(&who.identity, now), nil
+}
+
+// completed is the identity of a subscription with its own token: its uid and
+// umd are the token's if that has them, else the connection's.
+func completed(id, now *earshot.Identity) *earshot.Identity {
+	uid, umd := !id.HasUID && now.HasUID, id.Meta == nil && now.Meta != nil
+	if !uid && !umd {
+		return id
+	}
+	full := *id
+	if uid {
+		full.UID, full.HasUID = now.UID, true
+	}
+	if umd {
+		full.Meta = now.Meta
+	}
+	return &full
+}
