@@ -1,0 +1,37 @@
+// Package nats is the engine on NATS JetStream: embedded, with one locked data
+// directory and no listener, or an external server or cluster. The two differ
+// in how the connection is made, in one function (Engine.dial).
+//
+// # What is promised
+//
+// Embedded: an acknowledged message is on disk. A publish is stored, then one
+// syncfs answers everybody who waits (group commit); where the filesystem is
+// not ext4 on Linux, the server syncs each message instead, and the log says
+// so. Messages of Store 0 promise nothing and do not wait for the disk.
+// External: an acknowledged message is on a quorum of three servers, and on
+// their disks if they run with sync always, which this package cannot see.
+//
+// # Order of locks
+//
+// pipeline, barrier, acks, timeline, ledger and buckets have a lock each; none
+// is held while another is taken, for I/O or for foreign code.
+//
+// # Streams and subjects
+//
+//	EARSHOT        h.<app>.<bucket>.<levels>   what is stored
+//	               d.<app>.<bucket>.<levels>   the same, republished to all nodes
+//	               l.<app>.<bucket>.<levels>   live messages, never stored
+//	               t                           control messages, never stored
+//	EARSHOT_STATE  earshot.state.<key>         epoch, clock, removals; the newest of each key
+//	EARSHOT_SPENT  earshot.spent.<app>.<hash>  tokens that were used, until they expire
+//
+// A stored message is an envelope: a version byte and CBOR. What comes from
+// another node is decoded as untrusted input.
+//
+// # The data directory
+//
+// It is locked while an engine runs on it. Who restores it from a backup makes
+// an empty file "restored" in it, unless the directory itself was made anew:
+// then the next start begins a new epoch, and clients that resume are told
+// that continuity is broken, instead of missing what reuses their sequences.
+package nats

@@ -1,0 +1,323 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/earshot-io/earshot"
+)
+
+// A link is one life of the connection, and of the embedded server behind it.
+type link struct {
+	engine   *Engine
+	n        uint64         // generation
+	server   *server.Server // nil if it is not embedded
+	conn     *natsgo.Conn
+	js       jetstream.JetStream
+	log      jetstream.Stream
+	state    jetstream.Stream
+	replicas int
+	calls    calls
+}
+
+// up makes a link and all that stands on it: streams, epoch, subscriptions. It
+// returns when a message has gone through the log and come back.
+func (e *Engine) up(ctx context.Context) error {
+	l := &link{engine: e, n: e.links.Add(1)}
+	err := e.dial(ctx, l)
+	if err == nil {
+		err = e.furnish(ctx, l)
+	}
+	if err != nil {
+		l.close()
+		return fmt.Errorf("log: %w", err)
+	}
+	e.link.Store(l)
+	e.failed.Store(nil)
+	return nil
+}
+
+// furnishTime bounds what comes after the server has recovered: a cluster may
+// have to find its leaders.
+const furnishTime = 20 * time.Second
+
+func (e *Engine) furnish(ctx context.Context, l *link) error {
+	ctx, cancel := context.WithTimeout(ctx, furnishTime)
+	defer cancel()
+	var err error
+	if l.js, err = jetstream.New(l.conn); err != nil {
+		return err
+	}
+	if err := l.calls.open(l.conn); err != nil {
+		return err
+	}
+	if err := l.makeStreams(ctx); err != nil {
+		return err
+	}
+	if err := e.beginLife(ctx, l); err != nil {
+		return err
+	}
+	if err := e.loadSteps(ctx, l); err != nil {
+		return err
+	}
+	if err := l.subscribe(); err != nil {
+		return err
+	}
+	return e.hearAgain(ctx, l)
+}
+
+// makeStreams makes the streams that are not there yet, or brings them up to date.
+func (l *link) makeStreams(ctx context.Context) error {
+	c := l.engine.config
+	configs := []jetstream.StreamConfig{
+		{
+			Name: logStream, Subjects: []string{spaceStored + ".>"}, Storage: jetstream.FileStorage,
+			MaxMsgsPerSubject: int64(c.Cap), Duplicates: keyWindow, AllowMsgTTL: true, AllowDirect: true,
+			RePublish: &jetstream.RePublish{Source: spaceStored + ".>", Destination: spaceDelivered + ".>"},
+		},
+		{
+			Name: stateStream, Subjects: []string{subjectState + ">"}, Storage: jetstream.FileStorage, MaxMsgsPerSubject: 1,
+		},
+		{
+			Name: spentStream, Subjects: []string{subjectSpent + ">"}, Storage: jetstream.FileStorage,
+			MaxMsgsPerSubject: 1, AllowMsgTTL: true,
+		},
+	}
+	for i, c := range configs {
+		s, err := l.makeStream(ctx, c)
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", c.Name, err)
+		}
+		switch i {
+		case 0:
+			l.log = s
+		case 1:
+			l.state = s
+		}
+	}
+	return nil
+}
+
+// Error codes of JetStream that mean something here.
+const (
+	codeNoPeers     = 10005
+	codeFull        = 10023
+	codeNoCluster   = 10074
+	codeWrongLast   = 10071
+	codeWrongLast2  = 10164
+	codeStoreFailed = 10077
+	codeInProcess   = 10158
+)
+
+// makeStream makes or updates one stream: with three replicas, or with one if
+// there is one server. A cluster may need time until it knows its servers.
+func (l *link) makeStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	if l.replicas == 0 {
+		l.replicas = 3
+		if l.engine.config.embedded() {
+			l.replicas = 1
+		}
+	}
+	for {
+		c.Replicas = l.replicas
+		s, err := l.js.CreateOrUpdateStream(ctx, c)
+		if err == nil {
+			// A stream whose beginning is not on disk would be gone after a crash.
+			return s, l.engine.sync(ctx)
+		}
+		var api *jetstream.APIError
+		wait := true
+		if errors.As(err, &api) && int(api.ErrorCode) == codeNoCluster && l.replicas == 3 {
+			l.replicas, wait = 1, false
+		}
+		if wait && (l.engine.config.embedded() || !l.again(ctx)) {
+			if api != nil && int(api.ErrorCode) == codeNoPeers {
+				return nil, fmt.Errorf("the cluster has not three servers; two are no safer than one, so use one or three: %w", err)
+			}
+			return nil, err
+		}
+	}
+}
+
+// again waits before something is tried again; false if there is no time.
+func (l *link) again(ctx context.Context) bool {
+	const pause = 100 * time.Millisecond
+	until, ok := ctx.Deadline()
+	if ok && time.Until(until) < 2*pause {
+		return false
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// What may wait for a callback: over it, messages are dropped, noticed, and
+// read from the log by an audit.
+const (
+	waitingMessages = 256 << 10
+	waitingBytes    = 256 << 20
+)
+
+// subscribe hears control messages and changes of the stream's leader.
+func (l *link) subscribe() error {
+	e := l.engine
+	if !e.config.embedded() {
+		leader := "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED." + logStream
+		if _, err := l.conn.Subscribe(leader, func(*natsgo.Msg) { e.wantAudit(false) }); err != nil {
+			return err
+		}
+		if _, err := l.conn.Subscribe(subjectControl, e.onControl); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *link) onError(_ *natsgo.Conn, s *natsgo.Subscription, err error) {
+	if errors.Is(err, natsgo.ErrSlowConsumer) {
+		l.engine.stats.overruns.Add(1)
+		l.engine.wantAudit(false)
+	}
+	subject := ""
+	if s != nil {
+		subject = s.Subject
+	}
+	l.engine.log.Warn("nats", "subscription", subject, "err", err)
+}
+
+func (l *link) onDisconnect(_ *natsgo.Conn, err error) {
+	l.engine.log.Warn("the connection to NATS is lost", "err", err)
+	l.fail(errLost)
+}
+
+var errLost = errors.New("the connection to the log was lost")
+
+func (l *link) onReconnect(c *natsgo.Conn) {
+	l.engine.log.Info("connected to NATS again", "server", c.ConnectedServerName())
+	l.engine.wantAudit(true)
+}
+
+// onClosed notices the end of a connection that nobody wanted.
+func (l *link) onClosed(*natsgo.Conn) { l.engine.breaks(l.n, "the connection to the log was closed") }
+
+// fail gives all that waits for an answer of this link its outcome.
+func (l *link) fail(err error) { l.calls.fail(err) }
+
+// close ends the connection and the embedded server.
+func (l *link) close() {
+	if l.conn != nil {
+		l.conn.Close()
+	}
+	if l.server != nil {
+		l.server.Shutdown()
+		l.server.WaitForShutdown()
+	}
+	l.fail(errLost)
+}
+
+// breaks asks for a restart of the embedded server.
+func (e *Engine) breaks(link uint64, reason string) {
+	select {
+	case e.broken <- breakage{link, reason}:
+	default:
+	}
+}
+
+// supervise restarts the embedded server in place when it is broken.
+func (e *Engine) supervise() {
+	for {
+		select {
+		case <-e.ctx.Done():
+			return
+		case b := <-e.broken:
+			select {
+			case <-e.closing:
+				continue
+			default:
+			}
+			if l := e.link.Load(); l != nil && l.n == b.link {
+				e.restart(l, b.reason)
+			}
+		}
+	}
+}
+
+// restart closes the link and makes a new one, until that works.
+func (e *Engine) restart(l *link, reason string) {
+	e.log.Error("the log is restarted", "reason", reason)
+	e.stats.restarts.Add(1)
+	err := errors.New(reason)
+	e.failed.Store(&err)
+	e.why.Store(e.restarting())
+	e.link.Store(nil)
+	l.fail(errLost)
+	l.close()
+	e.audits.back(e.pipe.reset())
+	e.barrier.reopen.Store(true)
+	for e.ctx.Err() == nil {
+		e.watchSpace()
+		e.why.Store(e.restarting())
+		if !e.low.Load() {
+			err := e.up(e.ctx)
+			if err == nil {
+				e.log.Info("the log is back")
+				e.wantAudit(false)
+				return
+			}
+			e.log.Warn("the log does not start", "err", err)
+		}
+		e.pause(500 * time.Millisecond)
+	}
+}
+
+// restarting is what an append is told meanwhile.
+func (e *Engine) restarting() *earshot.Error {
+	const few = 1 << 20
+	if total, free, err := space(e.config.Dir); err == nil && (free < few || e.low.Load() || free < total/100) {
+		return &earshot.Error{Code: earshot.Full, Text: "storage is full", RetryAfter: 10 * time.Second}
+	}
+	return &earshot.Error{Code: earshot.Unavailable, Text: "the log is recovering", RetryAfter: time.Second}
+}
+
+// pause waits for d, or until the engine ends.
+func (e *Engine) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-e.ctx.Done():
+	}
+}
+
+// last asks the stream for its newest sequence.
+func (e *Engine) last(ctx context.Context) (uint64, error) {
+	l, err := e.linked()
+	if err != nil {
+		return 0, err
+	}
+	info, err := l.log.Info(ctx)
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	return info.State.LastSeq, nil
+}
+
+// unavailable is a log that does not answer.
+func unavailable(err error) error {
+	var known *earshot.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	return &earshot.Error{Code: earshot.Unavailable, Text: "the log does not answer", Err: err, RetryAfter: time.Second}
+}
