@@ -2,6 +2,8 @@ package hub
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,10 +16,8 @@ type app struct {
 
 	mu       sync.RWMutex
 	channels map[string]*channel
-	// resting are channels that nobody is subscribed to by name, but whose ring
-	// may still be of use, or which a pattern matches.
-	resting map[string]*channel
-	// floor is the newest sequence of the channels that were forgotten.
+	// floor is the newest sequence that was delivered on a channel that is
+	// forgotten now.
 	floor uint64
 
 	patternMu      sync.RWMutex
@@ -27,42 +27,55 @@ type app struct {
 }
 
 func newApp(h *Hub, slug string) *app {
-	return &app{hub: h, slug: slug, channels: map[string]*channel{}, resting: map[string]*channel{}, byPattern: map[string]*pattern{}}
+	return &app{hub: h, slug: slug, channels: map[string]*channel{}, byPattern: map[string]*pattern{}}
 }
 
-// lookup returns the channel if this node knows it, or has reason to: a pattern
-// that matches.
-func (a *app) lookup(name string) *channel {
+// known returns the channel, locked, if this node knows it, or has reason to: a
+// pattern that matches. Else it returns nil.
+func (a *app) known(name string) *channel {
+	for {
+		a.mu.RLock()
+		c := a.channels[name]
+		a.mu.RUnlock()
+		if c == nil {
+			base, ok := a.patternBase(name)
+			if !ok {
+				return nil
+			}
+			c = a.channel(name, base)
+		}
+		c.mu.Lock()
+		if !c.dead {
+			return c
+		}
+		c.mu.Unlock()
+	}
+}
+
+// patternBase returns the sequence up to which nothing of a channel that is new
+// here is owed to the patterns that match it; ok is false if none does.
+func (a *app) patternBase(name string) (base uint64, ok bool) {
+	if a.patternVersion.Load() == 0 {
+		return 0, false
+	}
+	for i, p := range a.match(name) {
+		if i == 0 || p.base < base {
+			base, ok = p.base, true
+		}
+	}
 	a.mu.RLock()
-	c := a.channels[name]
-	a.mu.RUnlock()
-	if c != nil || a.patternVersion.Load() == 0 {
-		return c
-	}
-	matching := a.match(name)
-	if len(matching) == 0 {
-		return nil
-	}
-	base := matching[0].base
-	for _, p := range matching[1:] {
-		base = min(base, p.base)
-	}
-	a.mu.RLock()
-	base = max(base, a.floor)
-	a.mu.RUnlock()
-	c = a.channel(name, base)
-	a.mu.Lock()
-	if !c.dead {
-		a.resting[name] = c
-	}
-	a.mu.Unlock()
-	return c
+	defer a.mu.RUnlock()
+	return max(base, a.floor), ok
 }
 
 // acquire returns the channel, made if need be, and locked. The bus hears it.
-func (a *app) acquire(ctx context.Context, name string) (*channel, error) {
+func (a *app) acquire(ctx context.Context, name string, logged bool) (*channel, error) {
 	for {
-		c := a.channel(name, a.hub.seen.Load())
+		base, ok := a.patternBase(name)
+		if !ok {
+			base = a.hub.seen.Load()
+		}
+		c := a.channel(name, base)
 		c.mu.Lock()
 		if c.dead {
 			c.mu.Unlock()
@@ -72,7 +85,7 @@ func (a *app) acquire(ctx context.Context, name string) (*channel, error) {
 			return c, nil
 		}
 		c.mu.Unlock()
-		release, stored, err := a.hear(ctx, name)
+		release, stored, err := a.hear(ctx, name, logged)
 		if err != nil {
 			c.left()
 			return nil, err
@@ -84,7 +97,7 @@ func (a *app) acquire(ctx context.Context, name string) (*channel, error) {
 			continue
 		}
 		c.release = release
-		if len(c.parts) == 0 && c.ring == nil {
+		if len(c.parts) == 0 && c.ring == nil && len(c.matching()) == 0 {
 			// What was stored before it was heard is not owed live.
 			c.order.last = max(c.order.last, a.hub.seen.Load(), stored)
 		}
@@ -95,9 +108,9 @@ func (a *app) acquire(ctx context.Context, name string) (*channel, error) {
 // hear makes the bus hear a channel, and returns the newest sequence that is
 // stored of it: what is not heard does not raise hub.seen, and would look like a
 // gap when the first message comes.
-func (a *app) hear(ctx context.Context, name string) (release func(), stored uint64, err error) {
-	if release, err = a.hub.engine.Hear(ctx, a.slug, name); err != nil {
-		return nil, 0, err
+func (a *app) hear(ctx context.Context, name string, logged bool) (release func(), stored uint64, err error) {
+	if release, err = a.hub.engine.Hear(ctx, a.slug, name); err != nil || !logged {
+		return release, 0, err
 	}
 	page, err := a.hub.engine.Read(ctx, a.slug, name, Range{Reverse: true, Limit: 1, Hidden: true, AtLeast: a.hub.seen.Load()})
 	if err != nil {
@@ -128,14 +141,19 @@ func (a *app) channel(name string, base uint64) *channel {
 	return c
 }
 
-// sweep forgets channels that rested long enough, and those that only a
-// pattern had brought up.
+// sweep ages the rings of all channels, and forgets the channels that are of no
+// more use.
 func (a *app) sweep(now time.Time) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, c := range a.resting {
+	a.mu.RLock()
+	all := slices.Collect(maps.Values(a.channels))
+	a.mu.RUnlock()
+	for _, c := range all {
 		c.mu.Lock()
-		c.sweep(now)
+		c.age(now)
+		idle := c.idle()
 		c.mu.Unlock()
+		if idle {
+			c.left()
+		}
 	}
 }

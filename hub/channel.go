@@ -29,12 +29,10 @@ type order struct {
 	// last is the newest sequence that was delivered, or before which nothing
 	// is owed to anybody.
 	last uint64
+	// heard says that a message was delivered, so that last is one's sequence.
+	heard bool
 	// filling holds what arrived while a gap is being filled; nil if none is.
 	filling *filling
-}
-
-type filling struct {
-	waiting []Delivery
 }
 
 // join adds a subscription; it hears what is published from now on. The
@@ -56,32 +54,42 @@ func (c *channel) part(s *Shard) *part {
 	return p
 }
 
-// left drops parts without subscriptions, and the channel if none is left and
-// its ring is of no more use.
+// left drops parts without subscriptions, and ends the channel if it is of no
+// more use.
 func (c *channel) left() {
+	if release := c.end(); release != nil {
+		release()
+	}
+}
+
+// end is left; it returns how to let go of the bus.
+func (c *channel) end() (release func()) {
 	c.app.mu.Lock()
 	defer c.app.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.parts = prune(c.parts)
-	c.sweep(time.Now())
-}
-
-// sweep ends the channel if it is of no more use. App and channel are locked.
-func (c *channel) sweep(now time.Time) {
-	if c.dead || len(c.parts) > 0 || c.order.filling != nil {
-		return
-	}
-	if c.ring != nil && !c.ring.idle(now) {
-		c.app.resting[c.name] = c
-		return
+	c.age(time.Now())
+	if c.dead || !c.idle() {
+		return nil
 	}
 	c.dead = true
-	c.app.floor = max(c.app.floor, c.order.last)
+	if c.order.heard {
+		c.app.floor = max(c.app.floor, c.order.last)
+	}
 	delete(c.app.channels, c.name)
-	delete(c.app.resting, c.name)
-	if c.release != nil {
-		c.release()
+	return c.release
+}
+
+// idle reports whether the channel is of no use. It is locked.
+func (c *channel) idle() bool {
+	return len(c.parts) == 0 && c.ring == nil && c.order.filling == nil
+}
+
+// age drops what the ring would not hand out any more. The channel is locked.
+func (c *channel) age(now time.Time) {
+	if c.ring != nil && c.ring.age(now) {
+		c.ring = nil
 	}
 }
 
@@ -110,11 +118,25 @@ func (c *channel) publish(d *delivery, b *batch) {
 		put(p.parts, d, b)
 		p.mu.Unlock()
 	}
-	if d.seq() != 0 {
-		if c.ring == nil {
-			c.ring = &ring{after: c.order.last}
-		}
-		c.ring.add(d)
+	if seq := d.seq(); seq != 0 {
+		c.inRing().add(d)
+		c.order.last, c.order.heard = seq, true
+	}
+}
+
+// inRing returns the ring, made if need be: it begins where the order stands.
+func (c *channel) inRing() *ring {
+	if c.ring == nil {
+		c.ring = &ring{after: c.order.last, total: &c.app.hub.ringBytes}
+	}
+	return c.ring
+}
+
+// forgetRing drops the ring. The channel is locked.
+func (c *channel) forgetRing() {
+	if c.ring != nil {
+		c.ring.drop(len(c.ring.items))
+		c.ring = nil
 	}
 }
 

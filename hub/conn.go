@@ -91,16 +91,20 @@ func (c *Conn) Identity() *earshot.Identity { return c.identity.Load() }
 // its identity by a newer proof. Every subscription that the new identity does
 // not permit ends, but for those that Join.Allowed let in; they are returned, so
 // that the client can be told. What it may do, and when it expires, is the new
-// identity's from then on.
+// identity's from then on. In another app no subscription is kept.
 func (c *Conn) Enter(a *earshot.App, id *earshot.Identity) (ended []*Sub) {
 	c.shard.mu.Lock()
-	c.app.Store(a)
+	moved := c.app.Swap(a)
+	if moved != nil && moved.Slug == a.Slug {
+		moved = nil
+	}
 	c.identity.Store(id)
 	c.watchExpiry()
 	all := c.subs.all()
 	c.shard.mu.Unlock()
 	for _, sub := range all {
-		if !sub.allowed && !c.may(sub.as, earshot.Subscribe, sub.name) && c.Unsubscribe(sub) {
+		kept := moved == nil && (sub.allowed || c.may(sub.as, earshot.Subscribe, sub.name))
+		if !kept && c.Unsubscribe(sub) {
 			ended = append(ended, sub)
 		}
 	}
@@ -111,18 +115,24 @@ func (c *Conn) Enter(a *earshot.App, id *earshot.Identity) (ended []*Sub) {
 // app wants that. The shard is locked.
 func (c *Conn) watchExpiry() {
 	a, id := c.App(), c.Identity()
-	if a == nil || !a.ExpiryCloses || id == nil || id.Expires.IsZero() {
+	if a == nil || !a.ExpiryCloses || id == nil || id.Expires.IsZero() || c.closing.Load() {
 		if c.expiry != nil {
 			c.expiry.stop()
 		}
 		return
 	}
 	if c.expiry == nil {
-		c.expiry = &Timer{shard: c.shard, fire: func() {
-			c.Close(&earshot.Error{Code: earshot.Expired, Text: "the token has expired"})
-		}}
+		c.expiry = &Timer{shard: c.shard, fire: c.expire}
 	}
 	c.expiry.reset(time.Until(id.Expires.Add(earshot.ExpiryGrace)))
+}
+
+// expire ends the connection, unless a newer proof came at the last moment.
+func (c *Conn) expire() {
+	a, id := c.App(), c.Identity()
+	if a.ExpiryCloses && !id.Expires.IsZero() && time.Until(id.Expires.Add(earshot.ExpiryGrace)) <= 0 {
+		c.Close(&earshot.Error{Code: earshot.Expired, Text: "the token has expired"})
+	}
 }
 
 // Send queues frames for the client and writes them as far as it takes them
@@ -199,6 +209,8 @@ func (c *Conn) drained(ctx context.Context) error {
 // handled, or the connection is to read no more.
 func (c *Conn) Receive(in ...Input) {
 	ctx := &handling{conn: c}
+	defer ctx.settle(c.hub)
+	defer c.survive("handling a message")
 	for _, m := range in {
 		if c.Err() != nil {
 			break
@@ -208,7 +220,6 @@ func (c *Conn) Receive(in ...Input) {
 			break
 		}
 	}
-	ctx.settle(c.hub)
 }
 
 // handling is the context of one Receive. What is published under it is settled
@@ -313,6 +324,7 @@ func (c *Conn) Ended(end End) {
 		c.Unsubscribe(sub)
 	}
 	if c.handler != nil {
+		defer c.survive("ending a dialogue")
 		c.handler.Close(end)
 	}
 }

@@ -24,7 +24,7 @@ type rendered struct {
 
 // frame returns the message in an encoding, nil if that cannot carry it. It is
 // rendered on the first call, which publish makes for every encoding in use.
-func (d *delivery) frame(e *Encoding) *Frame {
+func (d *delivery) frame(h *Hub, e *Encoding) *Frame {
 	for {
 		head := d.frames.Load()
 		for r := head; r != nil; r = r.next {
@@ -32,15 +32,28 @@ func (d *delivery) frame(e *Encoding) *Frame {
 				return r.frame
 			}
 		}
-		r := &rendered{enc: e, frame: e.Render(d.m), next: head}
+		r := &rendered{enc: e, frame: h.render(e, d.m), next: head}
 		if d.frames.CompareAndSwap(head, r) {
 			return r.frame
 		}
 	}
 }
 
+// render renders m. A renderer that panics cannot carry the message; locks are
+// held here, and other clients wait.
+func (h *Hub) render(e *Encoding, m *earshot.Message) (f *Frame) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.panicked("rendering as "+e.Name, p)
+			f = nil
+		}
+	}()
+	return e.Render(m)
+}
+
 // seq is the message's sequence, 0 on a live channel.
 func (d *delivery) seq() uint64 { return d.m.ID.Position().Seq }
 
 // size is what the message counts for in a bounded buffer.
-func (d *delivery) size() int { return len(d.m.Data) + len(d.m.Event) + 128 }
+// Its frames have copies of the data.
+func (d *delivery) size() int { return 2*len(d.m.Data) + len(d.m.Event) + 256 }

@@ -96,9 +96,13 @@ func (h *Hub) Drain(ctx context.Context, over time.Duration) error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	told := 0
 	for _, bucket := range buckets {
 		for _, c := range bucket {
 			c.Close(&earshot.Error{Code: earshot.Shutdown, Text: "the server is shutting down"})
+		}
+		if told += len(bucket); told == len(conns) {
+			return nil
 		}
 		timer.Reset(over / steps)
 		select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,7 @@ type Hub struct {
 	n         atomic.Uint64 // deliveries
 	seen      atomic.Uint64 // newest sequence that the bus delivered
 	seenEpoch atomic.Uint32
+	ringBytes atomic.Int64
 	ids       liveIDs
 	keys      keyCache
 	draining  atomic.Bool
@@ -51,6 +53,9 @@ type Hub struct {
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	running sync.WaitGroup
+
+	closeMu sync.RWMutex // taken before running grows
+	closed  bool
 }
 
 // New makes a hub on an engine. Nothing runs before Start.
@@ -87,7 +92,8 @@ func (h *Hub) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !at.IsZero() && h.seenEpoch.CompareAndSwap(0, uint32(at.Epoch)) {
+	h.sawEpoch(at.Epoch)
+	if at.Epoch == h.epoch() {
 		raise(&h.seen, at.Seq)
 	}
 	return nil
@@ -96,8 +102,29 @@ func (h *Hub) Start(ctx context.Context) error {
 // Close ends the hub's goroutines and waits for them. Connections that are
 // still open are not closed: Drain does that.
 func (h *Hub) Close() {
+	h.closeMu.Lock()
+	h.closed = true
+	h.closeMu.Unlock()
 	h.cancel()
 	h.running.Wait()
+}
+
+// spawn runs f on a goroutine that Close waits for; it reports false, and runs
+// nothing, once the hub is closed.
+func (h *Hub) spawn(f func()) bool {
+	h.closeMu.RLock()
+	defer h.closeMu.RUnlock()
+	if h.closed {
+		return false
+	}
+	h.running.Go(f)
+	return true
+}
+
+// panicked notes that foreign code did. One client must not end the others.
+func (h *Hub) panicked(doing string, p any) {
+	h.stats.panics.Add(1)
+	h.log.Error("panic", "doing", doing, "panic", p, "stack", string(debug.Stack()))
 }
 
 // Shards returns the shards, for the transports that drive them.

@@ -122,7 +122,8 @@ func (c *Conn) join(ctx context.Context, sub *Sub, j *Join) (exact bool, err err
 	if j.Channel == "" {
 		return true, a.joinPattern(ctx, sub, j.Pattern)
 	}
-	ch, err := a.acquire(ctx, j.Channel)
+	logged := !c.App().Rule(j.Channel).Live
+	ch, err := a.acquire(ctx, j.Channel, logged)
 	if err != nil {
 		return false, err
 	}
@@ -134,7 +135,7 @@ func (c *Conn) join(ctx context.Context, sub *Sub, j *Join) (exact bool, err err
 		return false, errClosing
 	case j.After == nil:
 		return true, nil
-	case c.App().Rule(j.Channel).Live:
+	case !logged:
 		return j.After.IsZero(), nil // nothing was ever stored
 	}
 	cu, exact, err := ch.missed(ctx, *j.After, resumeSince(sub))
@@ -143,7 +144,9 @@ func (c *Conn) join(ctx context.Context, sub *Sub, j *Join) (exact bool, err err
 	}
 	c.shard.Lock()
 	sub.held.catchUp = cu
-	sub.position = *j.After
+	if j.After.Epoch != cu.after.Epoch || j.After.Seq <= cu.after.Seq {
+		sub.position = *j.After // and not one that was never given
+	}
 	c.shard.Unlock()
 	return exact, nil
 }
@@ -153,9 +156,12 @@ func (a *app) joinPattern(ctx context.Context, sub *Sub, m earshot.Pattern) erro
 	if err != nil {
 		return err
 	}
-	a.patternMu.Lock()
-	defer a.patternMu.Unlock()
-	if !a.patternFor(m, release).join(sub) {
+	p, used, joined := a.pattern(sub, m, release)
+	if !used {
+		release()
+	}
+	if !joined {
+		p.left()
 		return errClosing
 	}
 	return nil
@@ -166,10 +172,9 @@ func (a *app) joinPattern(ctx context.Context, sub *Sub, m earshot.Pattern) erro
 func (c *channel) missed(ctx context.Context, after earshot.Position, since time.Time) (cu *catchUp, exact bool, err error) {
 	h := c.app.hub
 	c.mu.Lock()
-	epoch := c.order.epoch
+	epoch, last := c.order.epoch, c.order.last
 	if c.ring != nil && after.Epoch == epoch {
 		if ds, ok := c.ring.since(after.Seq, time.Now()); ok {
-			last := c.order.last
 			c.mu.Unlock()
 			h.stats.ringHits.Add(1)
 			kept := newer(ds, since)
@@ -177,7 +182,11 @@ func (c *channel) missed(ctx context.Context, after earshot.Position, since time
 		}
 	}
 	c.mu.Unlock()
+	// What was delivered here may not have raised seen yet.
 	r := Range{After: after, Limit: pageMessages, Bytes: pageBytes, AtLeast: h.seen.Load(), Hidden: true}
+	if epoch == h.epoch() {
+		r.AtLeast = max(r.AtLeast, last)
+	}
 	page, err := h.engine.Read(ctx, c.app.slug, c.name, r)
 	if err != nil {
 		return nil, false, err
@@ -193,6 +202,7 @@ func (c *channel) missed(ctx context.Context, after earshot.Position, since time
 	cu = &catchUp{more: page.More, since: since, after: position(h.epoch(), page.Upto)}
 	for _, m := range page.Messages {
 		cu.page = append(cu.page, &delivery{m: m})
+		cu.after.Epoch = m.ID.Position().Epoch
 	}
 	if exact && page.Exact && !page.More && !after.IsZero() {
 		c.remember(after, cu.page, page.Upto)
@@ -208,22 +218,20 @@ func (c *channel) remember(after earshot.Position, ds []*delivery, upto uint64) 
 	if c.dead || after.Epoch != c.order.epoch {
 		return
 	}
-	if c.ring == nil {
-		c.ring = &ring{after: c.order.last}
-	}
-	if upto < c.ring.after {
+	r := c.inRing()
+	if upto < r.after {
 		return // there may be something between the two
 	}
 	// What the page holds beyond the ring's beginning, the ring has itself.
 	older := ds
 	for i, d := range ds {
-		if d.seq() > c.ring.after {
+		if d.seq() > r.after {
 			older = ds[:i:i]
 			break
 		}
 	}
-	if after.Seq < c.ring.after || !c.ring.exact && after.Seq == c.ring.after {
-		c.ring.prepend(after.Seq, append([]*delivery(nil), older...))
+	if after.Seq < r.after || !r.exact && after.Seq == r.after {
+		r.prepend(after.Seq, append([]*delivery(nil), older...))
 	}
 }
 

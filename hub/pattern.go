@@ -41,6 +41,13 @@ func (p *pattern) join(sub *Sub) bool {
 
 // left drops the pattern if nobody is subscribed to it any more.
 func (p *pattern) left() {
+	if p.end() {
+		p.release()
+	}
+}
+
+// end is left; it reports whether the pattern has ended with it.
+func (p *pattern) end() bool {
 	a := p.app
 	a.patternMu.Lock()
 	defer a.patternMu.Unlock()
@@ -52,23 +59,25 @@ func (p *pattern) left() {
 		delete(a.byPattern, p.key)
 		a.patterns.remove(p)
 		a.patternVersion.Add(1)
-		p.release()
 	}
+	return gone
 }
 
-// patternFor returns the pattern, made if need be, with the app's pattern lock
-// held; release is what the bus gave for hearing all of the app, and is used up.
-func (a *app) patternFor(m earshot.Pattern, release func()) *pattern {
+// pattern joins the subscription to the pattern, made if need be, and returns
+// it; release is what the bus gave for hearing all of the app, and is the
+// pattern's if it is used.
+func (a *app) pattern(sub *Sub, m earshot.Pattern, release func()) (p *pattern, used, joined bool) {
+	a.patternMu.Lock()
+	defer a.patternMu.Unlock()
 	key := m.Key()
-	if p := a.byPattern[key]; p != nil {
-		release()
-		return p
+	if p = a.byPattern[key]; p == nil {
+		p = &pattern{app: a, key: key, match: m, base: a.hub.seen.Load(), release: release}
+		a.byPattern[key] = p
+		a.patterns.add(p)
+		a.patternVersion.Add(1)
+		used = true
 	}
-	p := &pattern{app: a, key: key, match: m, base: a.hub.seen.Load(), release: release}
-	a.byPattern[key] = p
-	a.patterns.add(p)
-	a.patternVersion.Add(1)
-	return p
+	return p, used, p.join(sub)
 }
 
 // match returns the patterns that match a channel's name.
@@ -164,6 +173,27 @@ func (t *trie) match(name string) []*pattern {
 type matcher struct {
 	name  string
 	found []*pattern
+	seen  map[visit]bool
+}
+
+// A visit is of a node for any number of levels, with so many left.
+type visit struct {
+	n    *node
+	rest int
+}
+
+// first reports whether a visit is new. Without it several such nodes below each
+// other take time that is exponential.
+func (m *matcher) first(n *node, rest int) bool {
+	v := visit{n, rest}
+	if m.seen[v] {
+		return false
+	}
+	if m.seen == nil {
+		m.seen = map[visit]bool{}
+	}
+	m.seen[v] = true
+	return true
 }
 
 func (m *matcher) walk(n *node, rest []string) {
@@ -172,7 +202,7 @@ func (m *matcher) walk(n *node, rest []string) {
 			m.add(p)
 		}
 	}
-	if any := n.children[earshot.AnyLevels]; any != nil {
+	if any := n.children[earshot.AnyLevels]; any != nil && m.first(any, len(rest)) {
 		for i := 0; i <= len(rest); i++ {
 			m.walk(any, rest[i:])
 		}

@@ -27,6 +27,9 @@ const MaxData = 32 << 10
 // decided by the caller. It returns when the message is as safe as its channel
 // promises, or with the reason why it is not.
 func (h *Hub) Publish(ctx context.Context, a *earshot.App, p Publication) (Appended, error) {
+	if in, ok := ctx.(*handling); ok {
+		in.settle(h) // what was published before is not to wait for this
+	}
 	type outcome struct {
 		Appended
 		err error
@@ -77,38 +80,43 @@ func checkMessage(m *earshot.Message) error {
 	return nil
 }
 
-// publishLive delivers here and spreads to the other nodes. Ids rise in the
-// order of delivery, since both happen under the channel's lock.
+// publishLive delivers here and spreads to the other nodes, or fails and does
+// neither.
 func (h *Hub) publishLive(ctx context.Context, p Publication) (Appended, error) {
 	m := p.Message
-	if p.Key != "" {
-		if first, ok := h.keys.use(m.App, m.Channel, p.Key, time.Now()); !ok {
-			return Appended{ID: first, Duplicate: true}, nil
-		}
+	if p.Key == "" {
+		err := h.spreadLive(ctx, m)
+		return Appended{ID: m.ID}, err
 	}
-	a := h.app(m.App)
-	c := a.lookup(m.Channel)
-	var err error
+	if first, ok := h.keys.use(m.App, m.Channel, p.Key, time.Now()); !ok {
+		return Appended{ID: first, Duplicate: true}, nil
+	}
+	err := h.spreadLive(ctx, m)
+	h.keys.set(m.App, m.Channel, p.Key, m.ID, err == nil)
+	return Appended{ID: m.ID}, err
+}
+
+// spreadLive gives m its id. Ids rise in the order of delivery, since both
+// happen under the channel's lock.
+func (h *Hub) spreadLive(ctx context.Context, m *earshot.Message) error {
+	c := h.app(m.App).known(m.Channel)
 	if c == nil {
 		h.ids.give(m)
-		err = h.engine.Spread(m)
-	} else {
-		var own batch
-		b := &own
-		if in, ok := ctx.(*handling); ok {
-			b = &in.batch
-		}
-		c.mu.Lock()
-		h.ids.give(m)
-		err = h.engine.Spread(m)
+		return h.engine.Spread(m)
+	}
+	var own batch
+	b := &own
+	if in, ok := ctx.(*handling); ok {
+		b = &in.batch
+	}
+	h.ids.give(m)
+	err := h.engine.Spread(m)
+	if err == nil {
 		c.publish(&delivery{m: m}, b)
-		c.mu.Unlock()
-		own.settle(h)
 	}
-	if p.Key != "" {
-		h.keys.set(m.App, m.Channel, p.Key, m.ID)
-	}
-	return Appended{ID: m.ID}, err
+	c.mu.Unlock()
+	own.settle(h)
+	return err
 }
 
 // liveIDs gives ids to live messages: they rise on one node, and differ from
@@ -203,25 +211,38 @@ const (
 // keyCache remembers the idempotency keys of live channels. When it is full,
 // keys are forgotten early, the oldest first.
 type keyCache struct {
-	mu    sync.Mutex
-	keys  map[usedKey]*use
-	order []usedKey
+	mu      sync.Mutex
+	keys    map[usedKey]*use
+	order   []usedKey
+	settled *sync.Cond // somebody waits for an outcome; nil if nobody did yet
 }
 
 type usedKey struct{ app, channel, key string }
 
 type use struct {
-	id earshot.ID
-	at time.Time
+	id      earshot.ID
+	at      time.Time
+	pending bool
 }
 
-// use takes the key; ok is false if it was taken within the window.
+// use takes the key; ok is false if it was taken within the window. It waits
+// for the outcome of who is just using it.
 func (k *keyCache) use(app, channel, key string, now time.Time) (first earshot.ID, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	u := usedKey{app, channel, key}
-	if before := k.keys[u]; before != nil && now.Sub(before.at) < keyWindow {
-		return before.id, false
+	for {
+		before := k.keys[u]
+		if before == nil || !before.pending && now.Sub(before.at) >= keyWindow {
+			break
+		}
+		if !before.pending {
+			return before.id, false
+		}
+		if k.settled == nil {
+			k.settled = sync.NewCond(&k.mu)
+		}
+		k.settled.Wait()
 	}
 	if k.keys == nil {
 		k.keys = map[usedKey]*use{}
@@ -229,16 +250,23 @@ func (k *keyCache) use(app, channel, key string, now time.Time) (first earshot.I
 	if len(k.order) >= maxKeys {
 		k.drop(1)
 	}
-	k.keys[u] = &use{at: now}
+	k.keys[u] = &use{at: now, pending: true}
 	k.order = append(k.order, u)
 	return earshot.ID{}, true
 }
 
-func (k *keyCache) set(app, channel, key string, id earshot.ID) {
+// set makes a note of what the key was used for, or gives it back.
+func (k *keyCache) set(app, channel, key string, id earshot.ID, used bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if u := k.keys[usedKey{app, channel, key}]; u != nil {
-		u.id = id
+	u := usedKey{app, channel, key}
+	if use := k.keys[u]; use != nil && used {
+		use.id, use.pending = id, false
+	} else {
+		delete(k.keys, u)
+	}
+	if k.settled != nil {
+		k.settled.Broadcast()
 	}
 }
 

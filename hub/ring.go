@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/earshot-io/earshot"
@@ -12,6 +13,9 @@ const (
 	// ringAge bounds what a ring hands out: older messages are read from the log,
 	// which knows what has expired or was trimmed.
 	ringAge = time.Minute
+	// ringsBytes bounds all rings of a node together; over it a ring keeps its
+	// newest message only.
+	ringsBytes = 64 << 20
 )
 
 // A ring holds the newest deliveries of a logged channel, with their frames,
@@ -24,22 +28,51 @@ type ring struct {
 	exact bool
 	items []*delivery
 	bytes int
+	total *atomic.Int64 // bytes of all rings
 }
 
 // add appends the channel's next delivery.
 func (r *ring) add(d *delivery) {
 	r.items = append(r.items, d)
-	r.bytes += d.size()
-	drop := 0
-	for len(r.items)-drop > ringMessages || r.bytes > ringBytes && drop < len(r.items) {
-		r.bytes -= r.items[drop].size()
-		drop++
+	r.grow(d.size())
+	limit := ringMessages
+	if r.total.Load() > ringsBytes {
+		limit = 1
 	}
-	if drop > 0 {
-		r.after, r.exact = r.items[drop-1].seq(), true
-		clear(r.items[:drop])
-		r.items = r.items[drop:]
+	n, left := 0, r.bytes
+	for len(r.items)-n > limit || left > ringBytes && n < len(r.items) {
+		left -= r.items[n].size()
+		n++
 	}
+	r.drop(n)
+}
+
+// drop removes the oldest n items.
+func (r *ring) drop(n int) {
+	if n == 0 {
+		return
+	}
+	for _, d := range r.items[:n] {
+		r.grow(-d.size())
+	}
+	r.after, r.exact = r.items[n-1].seq(), true
+	clear(r.items[:n])
+	r.items = r.items[n:]
+}
+
+// age drops what is too old to be handed out, and reports whether nothing is left.
+func (r *ring) age(now time.Time) bool {
+	n := 0
+	for n < len(r.items) && now.Sub(r.items[n].m.Time) > ringAge {
+		n++
+	}
+	r.drop(n)
+	return len(r.items) == 0
+}
+
+func (r *ring) grow(by int) {
+	r.bytes += by
+	r.total.Add(int64(by))
 }
 
 // since returns the deliveries after seq; ok is false if the ring cannot know them all.
@@ -80,12 +113,7 @@ func (r *ring) prepend(seq uint64, older []*delivery) {
 	}
 	r.after, r.exact = seq, true
 	r.items = append(older, r.items...)
-	r.bytes += bytes
-}
-
-// idle reports whether the ring is of no use any more.
-func (r *ring) idle(now time.Time) bool {
-	return len(r.items) == 0 || now.Sub(r.items[len(r.items)-1].m.Time) > ringAge
+	r.grow(bytes)
 }
 
 func position(epoch uint16, seq uint64) earshot.Position {

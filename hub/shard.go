@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -114,13 +115,13 @@ func (s *Shard) fanOut(d *delivery, subs []*Sub) int {
 			continue
 		}
 		if sub.enc != enc {
-			enc, f = sub.enc, d.frame(sub.enc)
+			enc, f = sub.enc, d.frame(s.hub, sub.enc)
 		}
 		switch {
 		case f == nil:
 			s.stats.Unrenderable++
 		case sub.held != nil:
-			sub.held.add(d)
+			sub.held.add(d, s.hub.config.QueueBytes)
 		default:
 			sub.conn.push(sub.frame(f, d.m))
 			pushed++
@@ -239,18 +240,19 @@ type part struct {
 	more  []*Encoding  // further ones
 }
 
-// uses records an encoding; the owner is locked.
+// uses records an encoding; owner and shard are locked. Now and then it forgets
+// those that nobody uses any more.
 func (p *part) uses(e *Encoding) {
 	if p.enc == nil {
 		p.enc = e
 	}
-	if p.enc == e {
+	if p.enc == e || slices.Contains(p.more, e) {
 		return
 	}
-	for _, m := range p.more {
-		if m == e {
-			return
-		}
+	if len(p.more) == cap(p.more) {
+		p.more = slices.DeleteFunc(p.more, func(old *Encoding) bool {
+			return !slices.ContainsFunc(p.subs, func(s *Sub) bool { return s.enc == old })
+		})
 	}
 	p.more = append(p.more, e)
 }
@@ -259,12 +261,12 @@ func (p *part) uses(e *Encoding) {
 // deliveries up to from. It reports false if the subscription has ended
 // meanwhile.
 func (p *part) join(sub *Sub, owner target, from uint64) bool {
-	p.uses(sub.enc)
 	p.shard.mu.Lock()
 	defer p.shard.mu.Unlock()
 	if sub.gone {
 		return false
 	}
+	p.uses(sub.enc)
 	sub.target, sub.part, sub.from = owner, p, from
 	sub.index = uint32(len(p.subs))
 	p.subs = append(p.subs, sub)
@@ -285,9 +287,9 @@ func (p *part) remove(sub *Sub) {
 // renderAll renders d for every encoding in use; the owner is locked.
 func (p *part) renderAll(d *delivery) {
 	if p.enc != nil {
-		d.frame(p.enc)
+		d.frame(p.shard.hub, p.enc)
 	}
 	for _, e := range p.more {
-		d.frame(e)
+		d.frame(p.shard.hub, e)
 	}
 }

@@ -29,6 +29,8 @@ type Stats struct {
 	Gaps, Refilled, Duplicates uint64
 	// RingHits counts resumes that were answered from memory.
 	RingHits uint64
+	// Panics counts panics of handlers, tasks and renderers, which were survived.
+	Panics uint64
 	// Channels counts the channels that this node knows now.
 	Channels int
 }
@@ -42,7 +44,7 @@ func (s *Stats) closed(why error) {
 
 // counters are what is not counted by shards.
 type counters struct {
-	published, subscribed, gaps, refilled, duplicates, ringHits atomic.Uint64
+	published, subscribed, gaps, refilled, duplicates, ringHits, panics atomic.Uint64
 }
 
 // Stats adds up the counts of all shards.
@@ -50,7 +52,7 @@ func (h *Hub) Stats() Stats {
 	sum := Stats{
 		Published: h.stats.published.Load(), Subscribed: h.stats.subscribed.Load(),
 		Gaps: h.stats.gaps.Load(), Refilled: h.stats.refilled.Load(),
-		Duplicates: h.stats.duplicates.Load(), RingHits: h.stats.ringHits.Load(),
+		Duplicates: h.stats.duplicates.Load(), RingHits: h.stats.ringHits.Load(), Panics: h.stats.panics.Load(),
 	}
 	for _, s := range h.shards {
 		s.mu.Lock()

@@ -92,11 +92,11 @@ type catchUp struct {
 	since time.Time // nothing older is sent
 }
 
-func (h *held) add(d *delivery) {
+func (h *held) add(d *delivery, bound int) {
 	if h.over {
 		return
 	}
-	if h.bytes += d.size(); h.bytes > heldBytes {
+	if h.bytes += d.size(); h.bytes > bound {
 		h.ds, h.over = nil, true
 		return
 	}
@@ -104,9 +104,8 @@ func (h *held) add(d *delivery) {
 }
 
 const (
-	// heldBytes bounds what a join holds back, and heldTries how often it may
-	// begin again from history after the bound was reached.
-	heldBytes = 1 << 20
+	// heldTries is how often a join may begin again from history after more was
+	// held back than a client's queue may hold.
 	heldTries = 3
 	// pageMessages and pageBytes bound one read of a join.
 	pageMessages = 256
@@ -149,24 +148,9 @@ var errOverheld = earshot.Errorf(earshot.Slow, "more was published during the jo
 // sendHistory sends page after page until the history is told.
 func (s *Sub) sendHistory(ctx context.Context) error {
 	for {
-		s.conn.shard.Lock()
-		h := s.held
-		s.conn.shard.Unlock()
-		if h == nil || h.catchUp == nil {
-			return nil
-		}
-		cu := h.catchUp
-		frames := make([]*Frame, 0, len(cu.page))
-		for _, d := range cu.page {
-			if f := d.frame(s.enc); f != nil {
-				frames = append(frames, s.frame(f, d.m))
-			}
-		}
-		if err := s.conn.Send(frames...); err != nil {
+		more, err := s.sendPage()
+		if err != nil || !more {
 			return err
-		}
-		if !cu.more {
-			return nil
 		}
 		if err := s.conn.drained(ctx); err != nil {
 			return err
@@ -177,6 +161,40 @@ func (s *Sub) sendHistory(ctx context.Context) error {
 	}
 }
 
+// sendPage sends the page that was read, and reports whether there are more.
+func (s *Sub) sendPage() (more bool, err error) {
+	c := s.conn
+	c.shard.Lock()
+	defer c.shard.Unlock()
+	switch {
+	case s.gone || s.held == nil || s.held.catchUp == nil:
+		return false, nil
+	case c.closing.Load():
+		return false, errClosing
+	}
+	cu := s.held.catchUp
+	for _, d := range cu.page {
+		s.send(d)
+	}
+	cu.page = nil
+	c.shard.flush()
+	return cu.more, nil
+}
+
+// send queues a message that did not come with a fan-out. The shard is locked.
+func (s *Sub) send(d *delivery) {
+	if d.m.Skip == s.conn.id {
+		return
+	}
+	f := d.frame(s.conn.hub, s.enc)
+	if f == nil {
+		s.conn.shard.stats.Unrenderable++
+		return
+	}
+	s.conn.push(s.frame(f, d.m))
+	s.conn.shard.stats.Delivered++
+}
+
 // readAgain reads the next page of history.
 func (s *Sub) readAgain(ctx context.Context) error {
 	c, ok := s.target.(*channel)
@@ -185,7 +203,7 @@ func (s *Sub) readAgain(ctx context.Context) error {
 	}
 	s.conn.shard.Lock()
 	h := s.held
-	if h == nil {
+	if h == nil || s.gone {
 		s.conn.shard.Unlock()
 		return nil
 	}
@@ -195,9 +213,12 @@ func (s *Sub) readAgain(ctx context.Context) error {
 	}
 	h.ds, h.bytes, h.over = nil, 0, false
 	s.conn.shard.Unlock()
-	cu, _, err := c.missed(ctx, after, since)
+	cu, exact, err := c.missed(ctx, after, since)
 	if err != nil {
 		return err
+	}
+	if !exact && !after.IsZero() {
+		return &earshot.Error{Code: earshot.Unavailable, Text: "messages were removed while the history was sent; resume"}
 	}
 	s.conn.shard.Lock()
 	h.catchUp = cu
@@ -222,12 +243,8 @@ func (s *Sub) goLive() bool {
 		s.position = h.catchUp.after
 	}
 	for _, d := range h.ds {
-		if s.has(d.m.ID.Position()) {
-			continue
-		}
-		if f := d.frame(s.enc); f != nil {
-			s.conn.push(s.frame(f, d.m))
-			sh.stats.Delivered++
+		if !s.has(d.m.ID.Position()) {
+			s.send(d)
 		}
 	}
 	s.held = nil

@@ -3,6 +3,8 @@ package hub
 import (
 	"context"
 	"sync"
+
+	"github.com/earshot-io/earshot"
 )
 
 // maxTasks is how many tasks may wait for one connection.
@@ -27,6 +29,8 @@ func (c *Conn) Do(f func(context.Context)) bool {
 		if c.tasks.room == nil {
 			c.tasks.room = sync.NewCond(&c.shard.mu)
 		}
+		// What this goroutine has published must not wait too.
+		c.hub.signalAll()
 		c.tasks.room.Wait()
 	}
 	if c.closing.Load() {
@@ -36,9 +40,10 @@ func (c *Conn) Do(f func(context.Context)) bool {
 		c.tasks.waiting = append(c.tasks.waiting, f)
 		return true
 	}
+	if !c.hub.spawn(func() { c.work(f) }) {
+		return false
+	}
 	c.tasks = &tasks{}
-	c.hub.running.Add(1)
-	go c.work(f)
 	return true
 }
 
@@ -52,10 +57,23 @@ func (c *Conn) Busy() bool {
 
 // work runs f and what waits behind it, and ends when there is no more.
 func (c *Conn) work(f func(context.Context)) {
-	defer c.hub.running.Done()
 	for f != nil {
-		f(c)
+		c.task(f)
 		f = c.nextTask()
+	}
+}
+
+// task runs f; a panic ends the connection, not the server.
+func (c *Conn) task(f func(context.Context)) {
+	defer c.survive("a task")
+	f(c)
+}
+
+// survive is deferred around foreign code of one client.
+func (c *Conn) survive(doing string) {
+	if p := recover(); p != nil {
+		c.hub.panicked(doing, p)
+		c.Close(earshot.Errorf(earshot.Internal, "internal error"))
 	}
 }
 

@@ -47,7 +47,8 @@ type Handler interface {
 	// Handle is given one whole message on a goroutine of its own; m.Data is the
 	// handler's to keep. Nothing more is read from the client until it returns,
 	// so what may take long (a hook, a backend, history) goes to Conn.Do.
-	// An error ends the connection with it.
+	// An error ends the connection with it. The context is Handle's alone: what
+	// goes on afterwards uses the one that Do gives.
 	Handle(ctx context.Context, m Input) error
 	// Close is told once that the connection is over.
 	Close(end End)

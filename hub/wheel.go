@@ -67,10 +67,7 @@ func (t *Timer) reset(d time.Duration) {
 		w.now = w.elapsed()
 	}
 	t.at = max(int64((time.Since(w.start)+max(d, 0)+tick-1)/tick), w.now+1)
-	head := &w.slots[min(t.at, w.now+slots-1)%slots]
-	t.prev, t.next = head.prev, head
-	head.prev.next, head.prev = t, t
-	w.count++
+	w.place(t)
 	if t.at < w.wakeAt {
 		w.wakeAt = t.at
 		select {
@@ -78,6 +75,14 @@ func (t *Timer) reset(d time.Duration) {
 		default:
 		}
 	}
+}
+
+// place puts a timer into the slot of its tick, or the last one before it.
+func (w *wheel) place(t *Timer) {
+	head := &w.slots[min(t.at, w.now+slots-1)%slots]
+	t.prev, t.next = head.prev, head
+	head.prev.next, head.prev = t, t
+	w.count++
 }
 
 func (t *Timer) stop() {
@@ -109,12 +114,11 @@ func (w *wheel) advance() (due []*Timer) {
 		head := &w.slots[w.now%slots]
 		for t := head.next; t != head; {
 			next := t.next
-			at := t.at
 			t.stop()
-			if at <= w.now {
+			if t.at <= w.now {
 				due = append(due, t)
 			} else {
-				t.reset(time.Duration(at)*tick - time.Since(w.start))
+				w.place(t)
 			}
 			t = next
 		}
