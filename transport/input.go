@@ -108,7 +108,7 @@ func (c *Conn) handle(s *step) (over bool) {
 		s.in = nil
 	}
 	switch {
-	case s.bye:
+	case s.bye, s.end && s.err == nil && c.wordless():
 		c.parted(s)
 		return true
 	case s.end:
@@ -120,6 +120,10 @@ func (c *Conn) handle(s *step) (over bool) {
 	}
 	return false
 }
+
+// wordless reports whether the wire has no word for a goodbye: then the end of
+// the client's half is one, and what was queued for it still goes out.
+func (c *Conn) wordless() bool { return c.kind.Format.Goodbye(0, "") == nil }
 
 // read reads once and decodes.
 func (c *Conn) read(buf *buffer) step {
