@@ -282,4 +282,3 @@ func badJSON(err error) error {
 	}
 	return invalid("JSON", "the body is not valid JSON in UTF-8")
 }
-

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,9 +64,6 @@ func (c *Config) checkEngine(p *Problems) {
 			p.add(`engine.url: %q is not an address such as "nats://host:4222"`, server)
 		}
 	}
-	if e.Replicas < 1 || e.Replicas > 5 {
-		p.add("engine.replicas: %d is not from 1 to 5", e.Replicas)
-	}
 	if e.MessagesPerChannel < 1 {
 		p.add("engine.messages_per_channel: it must be at least 1")
 	}
@@ -84,6 +82,17 @@ func (c *Config) checkLimits(p *Problems) {
 	if c.WebSocket.Subscriptions < 1 {
 		p.add("websocket.subscriptions: it must be at least 1")
 	}
+}
+
+// CheckProtocols reports, as Problems, sections of protocols that there are not.
+func (c *Config) CheckProtocols(names []string) error {
+	var p Problems
+	for _, name := range sortedKeys(c.Protocols) {
+		if !slices.Contains(names, name) {
+			p.add("protocols.%s: unknown protocol%s", name, didYouMean(name, names, "protocols"))
+		}
+	}
+	return p.or()
 }
 
 // Proxies returns the networks of trusted proxies.

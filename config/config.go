@@ -61,9 +61,7 @@ type Engine struct {
 	URL string `toml:"url"`
 	// Credentials is a NATS credentials file for URL.
 	Credentials string `toml:"credentials"`
-	// Replicas is how many servers of the cluster at URL hold each message.
-	Replicas int `toml:"replicas"`
-	// MaxBytes bounds what the engine stores; 0 is as much as the disk has.
+	// MaxBytes bounds what the embedded engine stores; 0 is 80 % of the filesystem.
 	MaxBytes Bytes `toml:"max_bytes"`
 	// MessagesPerChannel is the most that history keeps of one channel.
 	MessagesPerChannel int `toml:"messages_per_channel"`
@@ -99,8 +97,6 @@ type Limits struct {
 	ConnectionsPerAddress int `toml:"connections_per_address"`
 	// ConnectionsPerUser is how many one user of an app may have.
 	ConnectionsPerUser int `toml:"connections_per_user"`
-	// ConnectionsPerApp is how many one app may have.
-	ConnectionsPerApp int `toml:"connections_per_app"`
 }
 
 // Log is what the server writes to its standard error.
@@ -179,7 +175,7 @@ type Channel struct {
 func Default() *Config {
 	return &Config{
 		Server:    Server{Listen: ":8080", DrainWait: Duration(5 * time.Second), DrainSpread: Duration(30 * time.Second)},
-		Engine:    Engine{Data: "earshot-data", Replicas: 3, MessagesPerChannel: 10_000, ResumeWindow: Duration(5 * time.Minute)},
+		Engine:    Engine{Data: "earshot-data", MessagesPerChannel: 10_000, ResumeWindow: Duration(5 * time.Minute)},
 		WebSocket: WebSocket{PingEvery: Duration(25 * time.Second), MaxMessage: 128 << 10, Queue: 1 << 20, Subscriptions: 10_000},
 		Limits:    Limits{Handshakes: 128, ConnectRate: 5000},
 		Log:       Log{Level: "info", Format: "text"},

@@ -16,6 +16,12 @@ import (
 // Environment is where variables are looked up: os.Environ, or a test's.
 type Environment []string
 
+// Get returns the value of a variable, empty if it is not set.
+func (e Environment) Get(name string) string {
+	v, _ := e.lookup(name)
+	return v
+}
+
 func (e Environment) lookup(name string) (string, bool) {
 	for _, v := range slices.Backward(e) {
 		if rest, ok := strings.CutPrefix(v, name+"="); ok {

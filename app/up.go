@@ -1,0 +1,140 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/earshot-io/earshot/api"
+	"github.com/earshot-io/earshot/auth"
+	"github.com/earshot-io/earshot/console"
+	"github.com/earshot-io/earshot/hub"
+	"github.com/earshot-io/earshot/proto"
+	"github.com/earshot-io/earshot/transport"
+	"github.com/earshot-io/earshot/ws"
+)
+
+// bringUp opens the engine and puts everything on it. It is one straight
+// function, so that the order can be read.
+func (a *App) bringUp(ctx context.Context) error {
+	for _, w := range a.apps.Warnings() {
+		a.log.Warn("weak key: " + w)
+	}
+	begun := time.Now()
+	engine, err := a.options.Open(ctx, a.config, a.log)
+	if err != nil {
+		return err
+	}
+	a.onStop("engine", engine.Close)
+	a.engine = engine
+
+	a.hub = hub.New(hub.Config{QueueBytes: int(a.config.WebSocket.Queue), MaxSubscriptions: a.config.WebSocket.Subscriptions}, engine, a.log)
+	a.onStop("hub", func(context.Context) error { a.hub.Close(); return nil })
+	if err := a.hub.Start(ctx); err != nil {
+		return err
+	}
+
+	carrier, err := transport.New(transport.Config{}, a.hub, a.log)
+	if err != nil {
+		return err
+	}
+	a.onStop("transport", carrier.Close)
+	carrier.Start()
+
+	tokens := auth.NewVerifier(a.apps, engine)
+	endpoints, err := a.speak(proto.Deps{Hub: a.hub, Apps: a.apps, Tokens: tokens, Log: a.log})
+	if err != nil {
+		return err
+	}
+	limits := transport.NewLimits(transport.LimitConfig{
+		Connections: a.config.Limits.Connections, ConnectRate: float64(a.config.Limits.ConnectRate),
+		PerAddress: a.config.Limits.ConnectionsPerAddress, PerUser: a.config.Limits.ConnectionsPerUser,
+	})
+	proxies, err := a.config.Proxies()
+	if err != nil {
+		return err
+	}
+	sockets, err := ws.New(
+		ws.Config{
+			PingEvery: pingEvery(time.Duration(a.config.WebSocket.PingEvery)), MaxMessage: int(a.config.WebSocket.MaxMessage),
+			Deflate: a.config.WebSocket.Compression, Proxies: proxies,
+		},
+		ws.Deps{Hub: a.hub, Transport: carrier, Limits: limits, Apps: a.apps, Log: a.log}, endpoints,
+	)
+	if err != nil {
+		return err
+	}
+
+	mux := http.NewServeMux()
+	api.New(api.Deps{
+		Hub: a.hub, Apps: a.apps, Ready: a.whyNot, Log: a.log,
+		Metrics: []api.Source{
+			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), engineFigures(engine),
+			api.ProcessFigures(),
+		},
+	}).Routes(mux.Handle)
+	console.New(a.options.Dev, a.whyNot).Routes(mux.Handle)
+	routeProtocols(mux, endpoints)
+	front := sockets.Handler(mux)
+	a.front.Store(&front)
+	if a.state.CompareAndSwap(starting, ready) {
+		a.log.Info("ready", "address", a.Addr().String(), "after", time.Since(begun).Round(time.Millisecond))
+	}
+	return nil
+}
+
+// pingEvery translates "0 never pings" for package ws.
+func pingEvery(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// speak makes the protocols from their sections of the settings.
+func (a *App) speak(deps proto.Deps) ([]ws.Endpoint, error) {
+	all := make([]ws.Endpoint, 0, len(a.options.Protocols))
+	for _, entry := range a.options.Protocols {
+		d := deps
+		d.Log = deps.Log.With("protocol", entry.Name)
+		p, err := entry.New(a.config.Section(entry.Name), d)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", entry.Name, err)
+		}
+		all = append(all, ws.Endpoint{Entry: entry, Protocol: p})
+	}
+	return all, nil
+}
+
+// routeProtocols registers the HTTP side of the protocols, and tells who visits
+// their paths without an upgrade what they are for.
+func routeProtocols(mux *http.ServeMux, endpoints []ws.Endpoint) {
+	told := map[string]bool{"/": true} // has the page
+	for _, e := range endpoints {
+		if r, ok := e.Protocol.(proto.Router); ok {
+			r.Routes(mux.Handle)
+		}
+		for _, path := range e.Entry.Paths {
+			if !told[path] {
+				told[path] = true
+				mux.HandleFunc("GET "+exactly(path), wantsUpgrade)
+			}
+		}
+	}
+}
+
+// exactly is the mux pattern of one path, without what is below it.
+func exactly(path string) string {
+	if strings.HasSuffix(path, "/") {
+		return path + "{$}"
+	}
+	return path
+}
+
+func wantsUpgrade(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Upgrade", "websocket")
+	w.Header().Set("Connection", "Upgrade")
+	http.Error(w, "this address is for WebSocket clients", http.StatusUpgradeRequired)
+}

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/app"
+	"github.com/earshot-io/earshot/auth"
+	"github.com/earshot-io/earshot/config"
+	"github.com/earshot-io/earshot/console"
+)
+
+// devCmd is "earshot dev".
+type devCmd struct {
+	Listen  string `help:"Address and port; 127.0.0.1:8080 if not given." placeholder:"ADDRESS"`
+	Data    string `help:"Directory for messages and keys; ./earshot-data if not given." placeholder:"DIR"`
+	Verbose bool   `short:"v" help:"Log everything."`
+}
+
+const (
+	devApp    = "dev"
+	devData   = "earshot-data"
+	devListen = "127.0.0.1:8080"
+	// devKeys is the file in the data directory that holds the app with its keys,
+	// as `earshot serve` would read it.
+	devKeys = "earshot.toml"
+	// devTokenFor is how long the printed token is valid.
+	devTokenFor = 24 * time.Hour
+)
+
+// A devFile is what a development server writes about itself, for other
+// programs.
+type devFile struct {
+	URL          string `json:"url"`
+	WSURL        string `json:"ws_url"`
+	App          string `json:"app"`
+	PublishKey   string `json:"publish_key"`
+	SigningKeyID string `json:"signing_key_id"`
+	SigningAlg   string `json:"signing_alg"`
+	SigningKey   string `json:"signing_key"`
+	Token        string `json:"token"`
+	PID          int    `json:"pid"`
+}
+
+// Run starts the server and says how to use it.
+func (d *devCmd) Run(w *world) error {
+	c, err := d.settings(w)
+	if err != nil {
+		return err
+	}
+	tenants, err := c.Tenants()
+	if err != nil {
+		return err
+	}
+	file, err := newDevFile(tenants[0])
+	if err != nil {
+		return err
+	}
+	a, err := app.New(c, app.Options{
+		Log: newLog(c, w.err), Dev: &console.Dev{App: file.App, Token: file.Token, PublishKey: file.PublishKey},
+	})
+	if err != nil {
+		return err
+	}
+	return w.runServer(a, func() error {
+		file.setAddress(a)
+		path := filepath.Join(c.Engine.Data, "dev.json")
+		if err := file.write(path); err != nil {
+			return err
+		}
+		return file.welcome(w, path)
+	})
+}
+
+// settings are those of a server that is alone on its machine, then those of
+// the file of keys, the environment and the flags.
+func (d *devCmd) settings(w *world) (*config.Config, error) {
+	c := config.Default()
+	c.Server.Listen = devListen
+	c.Server.DrainWait, c.Server.DrainSpread = 0, 0
+	c.Limits = config.Limits{Handshakes: c.Limits.Handshakes}
+	c.Log.Level = "warn"
+	c.Engine.Data = devData
+	data := cmp.Or(d.Data, w.env.Get("EARSHOT_ENGINE_DATA"), devData)
+	keys, err := ensureKeys(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Load(keys, w.env); err != nil {
+		return nil, err
+	}
+	c.Engine.Data = data
+	c.Server.Listen = cmp.Or(d.Listen, c.Server.Listen)
+	if d.Verbose {
+		c.Log.Level = "debug"
+	}
+	return c, nil
+}
+
+// ensureKeys makes the app's keys if the directory has none yet. They are kept,
+// so that tokens survive a restart.
+func ensureKeys(data string) (path string, err error) {
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return "", fmt.Errorf("data directory: %w", err)
+	}
+	path = filepath.Join(data, devKeys)
+	_, err = os.Stat(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return path, err
+	}
+	return path, writeFile(path, []byte(appSettings(devApp)))
+}
+
+// appSettings is an app with fresh keys, as it stands in a file of settings.
+func appSettings(slug string) string {
+	return fmt.Sprintf(`# The application %[1]s with its keys: keep this file to yourself.
+
+[[apps]]
+slug = %[1]q
+publish_keys = [%[2]q]
+
+[[apps.signing_keys]]
+id = %[3]q
+alg = "HS256"
+key = %[4]q # base64 of the secret that tokens are signed with
+`, slug, auth.NewPublishKey(), slug+"-1", base64.StdEncoding.EncodeToString([]byte(auth.NewSecret())))
+}
+
+// newDevFile describes an app's keys, and issues the token.
+func newDevFile(a *earshot.App) (*devFile, error) {
+	f := &devFile{App: a.Slug, PID: os.Getpid()}
+	if len(a.PublishKeys) > 0 {
+		f.PublishKey = a.PublishKeys[0]
+	}
+	for _, k := range a.SigningKeys {
+		if k.Alg != "HS256" {
+			continue
+		}
+		f.SigningKeyID, f.SigningAlg, f.SigningKey = k.ID, k.Alg, string(k.Key)
+		var err error
+		f.Token, err = issue(k, devClaims(time.Now()))
+		return f, err
+	}
+	return nil, fmt.Errorf("the app %q has no signing key for HS256, so that no token can be issued", a.Slug)
+}
+
+// devClaims let a client do everything on every channel.
+func devClaims(now time.Time) map[string]any {
+	events := map[string]any{"*": map[string]any{"publish": true, "broadcast": true, "echo": true, "store": 3600}}
+	return map[string]any{
+		"scope": "connect subscribe", "exp": now.Add(devTokenFor).Unix(),
+		"channels": map[string]any{"*": map[string]any{"subscribe": true, "historyStart": 0, "messages": events}},
+	}
+}
+
+// setAddress says where the server can be reached from its own machine.
+func (f *devFile) setAddress(a *app.App) {
+	host, port, err := net.SplitHostPort(a.Addr().String())
+	if err != nil {
+		host = a.Addr().String() // cannot be: it is a TCP address
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	at := net.JoinHostPort(host, port)
+	f.URL, f.WSURL = "http://"+at+"/", "ws://"+at+"/v1"
+	if a.Secure() {
+		f.URL, f.WSURL = "https://"+at+"/", "wss://"+at+"/v1"
+	}
+}
+
+func (f *devFile) write(path string) error {
+	text, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(path, append(text, '\n'))
+}
+
+// writeFile writes a file that only we may read, all or nothing.
+func writeFile(path string, text []byte) error {
+	temp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name()) // is gone by then if all went well
+	_, err = temp.Write(text)
+	if err := errors.Join(err, temp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), path)
+}
+
+// welcome prints what to do next.
+func (f *devFile) welcome(w *world, path string) error {
+	flag := ""
+	if path != filepath.Join(devData, "dev.json") {
+		flag = " --dev " + shellQuote(path)
+	}
+	_, err := fmt.Fprintf(w.out, `Earshot is running. Open the page and press Publish:
+
+  %[1]s
+
+Or listen in another terminal:
+
+  %[2]s subscribe%[3]s hello
+
+and publish:
+
+  curl %[1]spublish -H 'Authorization: Bearer %[4]s' -d '{"channel":"hello","event":"greeting","data":"Hello"}'
+
+Clients connect to %[5]s?token=TOKEN. This one may do everything, until %[6]s:
+
+  %[7]s
+
+The same as JSON is in %[8]s. Ctrl-C stops.
+`, f.URL, w.name, flag, f.PublishKey, f.WSURL, time.Now().Add(devTokenFor).Format("Mon 15:04"), f.Token, path)
+	return err
+}
