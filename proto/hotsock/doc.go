@@ -64,8 +64,11 @@
 // whose event begins with "hotsock." is not delivered: it would pass for the
 // server's word. A client's data is always JSON, and all frames are text.
 //
-// What this protocol's clients cannot say: a pattern to subscribe to, a binary
-// frame, an acknowledged publish.
+// What this protocol cannot say, by the names of proto/prototest: "pattern", as
+// clients subscribe to channels only; "text and binary", as all frames are text;
+// "acknowledged only when stored", as a client's publish is answered only if it
+// fails (POST /publish is acknowledged, and is not part of this package);
+// "subprotocol after a slow backend", as there is none (§2.1).
 //
 // # Limits
 //

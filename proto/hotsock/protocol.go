@@ -110,21 +110,18 @@ func (p *Protocol) Admit(ctx context.Context, r *proto.Request) (proto.Admission
 		return proto.Admission{}, refusal(err)
 	}
 	who := t.Value.(*proof)
-	if err := p.admit(ctx, r, t, who); err != nil {
+	if err := p.admit(ctx, t, who); err != nil {
 		return proto.Admission{}, refusal(err)
 	}
 	return proto.Admission{App: t.App, Identity: &who.identity, State: who}, nil
 }
 
-func (p *Protocol) admit(ctx context.Context, r *proto.Request, t *auth.Token, who *proof) error {
+func (p *Protocol) admit(ctx context.Context, t *auth.Token, who *proof) error {
 	switch {
 	case who.scope&scopeConnect == 0:
 		return errScope("connect")
 	case who.connectionID != "":
 		return &earshot.Error{Code: earshot.Forbidden, Reason: "TOKEN_CONNECTION", Text: "the token is bound to a connection and opens none"}
-	}
-	if err := r.CheckOrigin(t.App); err != nil {
-		return err
 	}
 	if who.singleUse {
 		return p.deps.Tokens.Spend(ctx, t)

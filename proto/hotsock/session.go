@@ -55,17 +55,16 @@ func (s *session) Handle(ctx context.Context, in hub.Input) error {
 		s.beat()
 		return nil
 	}
-	if s.conn.Busy() || s.waits(&q) {
+	if waits(q.event) || s.conn.Busy() {
 		s.conn.Do(func(ctx context.Context) { _ = s.carryOut(ctx, &q) })
 		return nil
 	}
 	return s.carryOut(ctx, &q)
 }
 
-// waits reports whether a request may have to wait for something.
-func (s *session) waits(q *request) bool {
-	return q.event == "hotsock.refresh" || q.event == "hotsock.subscribe" && q.data != nil
-}
+// waits reports whether an event may have to wait: for the engine to hear a
+// channel, to read what was missed, or to use up a token.
+func waits(event string) bool { return event == "hotsock.subscribe" || event == "hotsock.refresh" }
 
 func (s *session) carryOut(ctx context.Context, q *request) error {
 	switch q.event {

@@ -53,6 +53,9 @@ type Dialect struct {
 	// Cut cuts a server's messages out of a stream; nil without one.
 	Cut func() proto.Cut
 
+	// Wrapping is how many bytes a published text grows by in the protocol's form,
+	// for example by quotes, where that counts towards the limit of a message.
+	Wrapping int
 	// LargeIsFatal says that too large a publish ends the dialogue, after its
 	// answer if the protocol has one; else it is answered and goes on.
 	LargeIsFatal bool
