@@ -84,26 +84,32 @@ func (c *Conn) shutWrite() {
 
 // parted answers the client's goodbye, if we have not said ours, and ends.
 func (c *Conn) parted(s *step) {
-	sh := c.loop.shard
-	sh.Lock()
-	said := c.leaving != nil
-	if !said {
-		if b := c.kind.Format.Goodbye(s.code, ""); b != nil {
-			c.Push(raw(b))
-		}
-		c.leaving = &hub.Goodbye{}
-		c.timer.ResetLocked(c.patience())
+	c.loop.shard.Lock()
+	end := hub.End{Peer: true, Code: s.code, Reason: s.why}
+	if g := c.leaving; g != nil {
+		end = hub.End{Code: g.Code, Reason: g.Reason}
+	} else if b := c.kind.Format.Goodbye(s.code, ""); b != nil {
+		c.Push(raw(b))
 		c.flush()
 	}
-	sh.Unlock()
-	if c.pump != nil {
-		c.pump.wait()
-	}
-	if said {
-		c.finish(c.ending(s))
+	c.loop.shard.Unlock()
+	c.lastWords()
+	c.finish(end)
+}
+
+// lastWords waits until a pump has written what was queued, or the client had
+// its time. Without one all was written that the socket took.
+func (c *Conn) lastWords() {
+	if c.pump == nil {
 		return
 	}
-	c.finish(hub.End{Peer: true, Code: s.code, Reason: s.why})
+	c.loop.shard.Lock()
+	if c.leaving == nil {
+		c.leaving = &hub.Goodbye{}
+		c.timer.ResetLocked(c.patience())
+	}
+	c.loop.shard.Unlock()
+	c.pump.wait()
 }
 
 // ending says how a connection ended that can be read no more.

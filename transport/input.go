@@ -112,7 +112,11 @@ func (c *Conn) handle(s *step) (over bool) {
 		c.parted(s)
 		return true
 	case s.end:
-		c.finish(c.ending(s))
+		end := c.ending(s)
+		if s.err == nil {
+			c.lastWords()
+		}
+		c.finish(end)
 		return true
 	case s.err != nil:
 		c.loop.counts.violations.Add(1)

@@ -181,29 +181,30 @@ func (b *batch) forget() { *b = batch{} }
 // share them.
 type spares [4][][]*hub.Frame
 
-// capacities are those of the queues that are kept.
+// capacity is what the queues of a class have room for.
 func capacity(class int) int { return 8 << (3 * class) }
 
 // grow returns a larger queue with the same frames.
 func (s *spares) grow(queue []*hub.Frame) []*hub.Frame {
 	class := 0
-	for class < len(s) && capacity(class) <= len(queue) {
+	for capacity(class) <= len(queue) {
 		class++
 	}
-	if class == len(s) {
-		return slices.Grow(queue, len(queue))
-	}
-	var larger []*hub.Frame
-	if n := len(s[class]); n > 0 {
-		larger = s[class][n-1]
-		s[class][n-1] = nil
-		s[class] = s[class][:n-1]
-	} else {
-		larger = make([]*hub.Frame, 0, capacity(class))
-	}
-	larger = append(larger, queue...)
+	larger := append(s.take(class), queue...)
 	s.give(queue)
 	return larger
+}
+
+// take returns an empty queue of a class; above the largest one it is not kept.
+func (s *spares) take(class int) []*hub.Frame {
+	if class >= len(s) || len(s[class]) == 0 {
+		return make([]*hub.Frame, 0, capacity(class))
+	}
+	last := len(s[class]) - 1
+	queue := s[class][last]
+	s[class][last] = nil
+	s[class] = s[class][:last]
+	return queue
 }
 
 // give takes a queue that is not used any more.
