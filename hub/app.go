@@ -84,14 +84,17 @@ func (a *app) acquire(ctx context.Context, name string, logged bool) (*channel, 
 		if c.release != nil {
 			return c, nil
 		}
+		c.hearing++
 		c.mu.Unlock()
 		release, stored, err := a.hear(ctx, name, logged)
+		c.mu.Lock()
+		c.hearing--
 		if err != nil {
+			c.mu.Unlock()
 			c.left()
 			return nil, err
 		}
-		c.mu.Lock()
-		if c.dead || c.release != nil {
+		if c.release != nil {
 			c.mu.Unlock()
 			release()
 			continue

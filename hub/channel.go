@@ -12,11 +12,13 @@ type channel struct {
 	app  *app
 	name string
 
-	mu    sync.Mutex
-	dead  bool
-	order order
-	ring  *ring
-	parts []*part
+	mu   sync.Mutex
+	dead bool
+	// hearing counts those who wait for the bus to hear the channel: it is of use.
+	hearing int32
+	order   order
+	ring    *ring
+	parts   []*part
 	// patterns are those that match, as of the app's pattern version.
 	patterns []*pattern
 	version  uint64
@@ -83,7 +85,7 @@ func (c *channel) end() (release func()) {
 
 // idle reports whether the channel is of no use. It is locked.
 func (c *channel) idle() bool {
-	return len(c.parts) == 0 && c.ring == nil && c.order.filling == nil
+	return len(c.parts) == 0 && c.ring == nil && c.order.filling == nil && c.hearing == 0
 }
 
 // age drops what the ring would not hand out any more. The channel is locked.
