@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -84,15 +85,17 @@ func (a *App) keys(out *earshot.App, name string, p *Problems) {
 
 func (k SigningKey) decode() (earshot.SigningKey, error) {
 	if k.Key == "" {
-		return earshot.SigningKey{}, fmt.Errorf("key is missing")
+		return earshot.SigningKey{}, errors.New("key is missing")
 	}
 	raw, err := auth.DecodeKey(string(k.Key))
 	if err != nil {
 		return earshot.SigningKey{}, err
 	}
 	made := earshot.SigningKey{ID: k.ID, Alg: k.Alg, Key: raw}
-	_, err = auth.NewDirectory([]*earshot.App{{Slug: "one", SigningKeys: []earshot.SigningKey{made}}})
-	return made, err
+	if _, err = auth.NewDirectory([]*earshot.App{{SigningKeys: []earshot.SigningKey{made}}}); err != nil {
+		return made, errors.Unwrap(err) // without the name of an app that is not there
+	}
+	return made, nil
 }
 
 // validSlug: a slug is also a path segment and a name in the engine.

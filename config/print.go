@@ -100,6 +100,9 @@ func (o *printer) comment(t reflect.Type, f reflect.StructField) {
 func (o *printer) sections(v reflect.Value) {
 	for f, value := range v.Fields() {
 		key := f.Tag.Get("toml")
+		if key == "" {
+			continue // not a setting
+		}
 		switch value.Kind() {
 		case reflect.Struct:
 			o.gap()

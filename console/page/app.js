@@ -37,7 +37,7 @@ async function connect() {
     dev = await load() // each time: a restarted server has a new token
   } catch (e) {
     setState("disconnected")
-    result("bad", e instanceof TypeError ? "the server does not answer" : e.message)
+    notice(e instanceof TypeError ? "the server does not answer" : e.message)
     return again()
   }
   $("app").textContent = dev.app
@@ -70,7 +70,7 @@ function receive(m) {
       break
     case "hotsock.subscribed":
       settle(m.channel, "subscribed")
-      if (m.data.recovered === false) result("bad", `${m.channel}: messages may have been missed while disconnected`)
+      notice(m.data.recovered === false ? `${m.channel}: messages may have been missed while disconnected` : "")
       break
     case "hotsock.unsubscribed":
       break
@@ -88,7 +88,7 @@ function receive(m) {
 function fail(m) {
   const c = channels.get(m.channel)
   if (c && c.state === "waiting") settle(m.channel, "bad")
-  result("bad", `${m.channel ? m.channel + ": " : ""}${m.error.message ?? m.error.code}`)
+  notice(`${m.channel ? m.channel + ": " : ""}${m.error.message ?? m.error.code}`)
 }
 
 function ping() {
@@ -153,6 +153,11 @@ function show(m) {
   li.append(head, make("pre", "data", JSON.stringify(m.data, null, 2)))
   $("messages").prepend(li)
   while ($("messages").childElementCount > shown) $("messages").lastElementChild.remove()
+}
+
+function notice(text) {
+  $("notice").dataset.state = "bad"
+  $("notice").textContent = text
 }
 
 function result(state, text) {
