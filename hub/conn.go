@@ -157,7 +157,7 @@ func (c *Conn) push(f *Frame) {
 		return
 	}
 	waiting := c.wire.Push(f)
-	if waiting > flushAbove {
+	if waiting > min(flushAbove, c.hub.config.QueueBytes) {
 		waiting = c.wire.Flush()
 	}
 	if waiting > c.hub.config.QueueBytes && !c.cutting {

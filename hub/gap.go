@@ -113,7 +113,7 @@ func (h *Hub) between(ctx context.Context, app, channel string, after, before ea
 		}
 		all = append(all, page.Messages...)
 		switch {
-		case !page.Exact || bytes > h.config.QueueBytes:
+		case !page.Exact && after.Seq > 0 || bytes > h.config.QueueBytes:
 			return nil, errGone
 		case !page.More:
 			return all, nil

@@ -37,6 +37,9 @@ type Join struct {
 // with it), Limited, Invalid, or as the engine does. With After it reads from
 // the engine, and is called from Conn.Do.
 func (c *Conn) Subscribe(ctx context.Context, j Join) (sub *Sub, exact bool, err error) {
+	if in, ok := ctx.(*handling); ok {
+		in.settle(c.hub) // what was published before is not to wait for this
+	}
 	if err := c.mayJoin(&j); err != nil {
 		return nil, false, err
 	}
@@ -183,7 +186,7 @@ func (c *channel) missed(ctx context.Context, after earshot.Position, since time
 	}
 	c.mu.Unlock()
 	// What was delivered here may not have raised seen yet.
-	r := Range{After: after, Limit: pageMessages, Bytes: pageBytes, AtLeast: h.seen.Load(), Hidden: true}
+	r := Range{After: after, Limit: pageMessages, Bytes: min(pageBytes, h.config.QueueBytes/2), AtLeast: h.seen.Load(), Hidden: true}
 	if epoch == h.epoch() {
 		r.AtLeast = max(r.AtLeast, last)
 	}
