@@ -15,6 +15,8 @@ type spy struct {
 	proto.Protocol
 	// ends are how dialogues ended, as their sessions were told.
 	ends chan hub.End
+	// fault reports what must not happen.
+	fault func(format string, args ...any)
 
 	mu       sync.Mutex
 	refusals []*proto.Refusal
@@ -23,7 +25,9 @@ type spy struct {
 	asked    chan struct{} // closed when Admit waits
 }
 
-func newSpy(p proto.Protocol) *spy { return &spy{Protocol: p, ends: make(chan hub.End, 4096)} }
+func newSpy(p proto.Protocol, fault func(string, ...any)) *spy {
+	return &spy{Protocol: p, ends: make(chan hub.End, 4096), fault: fault}
+}
 
 // watch returns the spy as the edges want it.
 func (s *spy) watch() proto.Protocol {
@@ -81,9 +85,13 @@ type watched struct {
 	spy *spy
 }
 
-// Close notes the end.
+// Close notes the end. Nothing that the suite does is the server's fault, nor
+// may it panic, which the hub makes an internal error.
 func (w *watched) Close(end hub.End) {
 	w.Session.Close(end)
+	if !end.Peer && end.Err != nil && earshot.CodeOf(end.Err) == earshot.Internal {
+		w.spy.fault("a dialogue ended for a fault of the server: %v", end.Err)
+	}
 	w.spy.ends <- end
 }
 

@@ -59,7 +59,7 @@ func newWorld(t *testing.T, d *Dialect, on Carrier) *world {
 	if err != nil {
 		t.Fatalf("the dialect's New: %v", err)
 	}
-	w.spy = newSpy(p)
+	w.spy = newSpy(p, w.Errorf)
 	w.protocol = w.spy.watch()
 	if w.dialer, err = newDialer(w, log); err != nil {
 		t.Fatal(err)
