@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/earshot-io/earshot/bench"
@@ -57,14 +55,14 @@ type benchRunCmd struct {
 var errFaults = errors.New("messages or connections were lost, or messages doubled or out of order")
 
 // Run measures and prints.
-func (b *benchRunCmd) Run() error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+func (b *benchRunCmd) Run(w *world) error {
+	ctx, stop := w.signalled()
 	defer stop()
 	report := bench.Report{Machine: bench.ThisMachine()}
-	if err := b.measure(ctx, &report); err != nil {
+	if err := b.measure(ctx, w, &report); err != nil {
 		return err
 	}
-	if err := b.print(&report); err != nil {
+	if err := b.print(w.out, &report); err != nil {
 		return err
 	}
 	if !report.OK() {
@@ -73,10 +71,10 @@ func (b *benchRunCmd) Run() error {
 	return nil
 }
 
-func (b *benchRunCmd) measure(ctx context.Context, r *bench.Report) (err error) {
+func (b *benchRunCmd) measure(ctx context.Context, w *world, r *bench.Report) (err error) {
 	switch {
 	case b.Compare:
-		r.Comparison, err = b.compare(ctx)
+		r.Comparison, err = b.compare(ctx, w)
 		return err
 	case b.Storm:
 		r.Storm, err = b.storm(ctx)
@@ -93,13 +91,13 @@ func (b *benchRunCmd) measure(ctx context.Context, r *bench.Report) (err error) 
 	return err
 }
 
-func (b *benchRunCmd) print(r *bench.Report) error {
+func (b *benchRunCmd) print(out io.Writer, r *bench.Report) error {
 	if !b.JSON {
-		return r.WriteText(os.Stdout)
+		return r.WriteText(out)
 	}
-	out := json.NewEncoder(os.Stdout)
-	out.SetIndent("", "  ")
-	return out.Encode(r)
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
 }
 
 func (b *benchRunCmd) scenario() bench.Scenario {
@@ -144,7 +142,7 @@ func (b *benchRunCmd) target(ctx context.Context) (*bench.Process, error) {
 	return startServer(ctx)
 }
 
-func (b *benchRunCmd) compare(ctx context.Context) ([]*bench.Standing, error) {
+func (b *benchRunCmd) compare(ctx context.Context, w *world) ([]*bench.Standing, error) {
 	cases := bench.Cases()
 	if len(b.Case) > 0 {
 		var chosen []bench.Case
@@ -163,7 +161,7 @@ func (b *benchRunCmd) compare(ctx context.Context) ([]*bench.Standing, error) {
 	c := bench.Comparison{
 		Floor: startFloor, Server: startServer, Cases: cases, Rounds: b.Rounds,
 		Adjust:   func(s *bench.Scenario) { s.Warmup, s.Duration = b.Warmup, b.Duration },
-		Progress: func(line string) { fmt.Fprintln(os.Stderr, line) },
+		Progress: func(line string) { fmt.Fprintln(w.err, line) },
 	}
 	return c.Run(ctx)
 }
@@ -222,17 +220,17 @@ func startFloor(ctx context.Context) (*bench.Process, error) {
 type benchFloorCmd struct{}
 
 // Run prints the address and serves.
-func (*benchFloorCmd) Run() error {
-	ctx, stop := context.WithCancel(context.Background())
+func (*benchFloorCmd) Run(w *world) error {
+	ctx, stop := context.WithCancel(w.ctx)
 	defer stop()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	go func() {
-		_, _ = os.Stdin.Read(make([]byte, 1))
+		_, _ = w.in.Read(make([]byte, 1))
 		stop()
 	}()
-	fmt.Println(l.Addr())
+	fmt.Fprintln(w.out, l.Addr())
 	return bench.ServeFloor(ctx, l)
 }
