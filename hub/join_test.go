@@ -245,13 +245,14 @@ func TestLongHistory(t *testing.T) {
 	})
 }
 
-// TestHeldOverflow publishes more during a join than may be held.
+// TestHeldOverflow publishes more during a join than may be held, and than the
+// ring remembers: each burst fits into one page of history.
 func TestHeldOverflow(t *testing.T) {
 	for _, c := range []struct {
 		rounds int
 		ends   bool
 	}{{1, false}, {3, false}, {10, true}} {
-		run(t, hub.Config{QueueBytes: 40_000}, func(r *rig) {
+		run(t, hub.Config{QueueBytes: 304_000}, func(r *rig) {
 			cl := r.connect(everything())
 			sub, _, err := cl.conn.Subscribe(context.Background(), hub.Join{Channel: "c", Encoding: text(), After: beginning()})
 			if err != nil {
@@ -259,9 +260,9 @@ func TestHeldOverflow(t *testing.T) {
 			}
 			sent := 0
 			flood := func() {
-				for range 30 {
+				for range 15 {
 					sent++
-					r.publish("c", fmt.Sprintf("%0600d", sent))
+					r.publish("c", fmt.Sprintf("%010000d", sent))
 				}
 				synctest.Wait()
 			}
