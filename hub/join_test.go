@@ -252,7 +252,7 @@ func TestHeldOverflow(t *testing.T) {
 		rounds int
 		ends   bool
 	}{{1, false}, {3, false}, {10, true}} {
-		run(t, hub.Config{QueueBytes: 304_000}, func(r *rig) {
+		run(t, hub.Config{QueueBytes: 302_000}, func(r *rig) {
 			cl := r.connect(everything())
 			sub, _, err := cl.conn.Subscribe(context.Background(), hub.Join{Channel: "c", Encoding: text(), After: beginning()})
 			if err != nil {
