@@ -241,7 +241,7 @@ func TestGoodbyeWaitsForPoll(t *testing.T) {
 func TestLeaveWaitsForReceive(t *testing.T) {
 	inBubble(t, longpoll.Config{}, func(b *bench) {
 		s := b.open("/")
-		go b.receive(s, "wait", "never handled")
+		go func() { _ = s.Receive(context.Background(), hub.Input{Data: []byte("wait")}, hub.Input{Data: []byte("after")}) }()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 		defer cancel()
@@ -294,8 +294,8 @@ func TestRefusals(t *testing.T) {
 		done := make(chan *hub.Goodbye, 1)
 		b.hears(s, "hello")
 		go func() {
-			_, end := b.poll(s, time.Hour)
-			done <- end
+			got, _ := s.Poll(context.Background(), time.Hour)
+			done <- got.End
 		}()
 		synctest.Wait()
 		b.server.Close()
