@@ -38,6 +38,7 @@ type Conn struct {
 	queue   []*hub.Frame  // nil when empty
 	one     [1]*hub.Frame // the queue's first place
 	leaving *hub.Goodbye  // what was said; nil before Close
+	last    *hub.End      // the client sends no more, and what is queued is written yet
 	timer   hub.Timer     // the next ping, or the end of our patience
 }
 

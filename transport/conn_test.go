@@ -205,6 +205,28 @@ func TestDropKeepsFramesWhole(t *testing.T) {
 	}
 }
 
+// TestHalfClosedClientGetsTheRest reads late what was queued when it closed its half.
+func TestHalfClosedClientGetsTheRest(t *testing.T) {
+	overBoth(t, func(t *testing.T, config Config) {
+		b := newBed(t, config, hub.Config{QueueBytes: 64 << 20})
+		l := &listener{ends: make(chan hub.End, 1)}
+		client, conn := b.open(t, &Kind{Format: &lines{}}, lineCutter{}, "", l)
+		frame := bytes.Repeat([]byte("x"), 1<<20)
+		for range 16 {
+			if err := conn.Send(hub.BinaryFrame(frame)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = client.CloseWrite()
+		if got := len(readAll(t, client)); got != 16<<20 {
+			t.Errorf("got %d bytes", got)
+		}
+		if end := receive(t, l.ends); end != (hub.End{Peer: true}) {
+			t.Errorf("the session was told %+v", end)
+		}
+	})
+}
+
 // TestAdoptAfterClose begins when the transport has ended.
 func TestAdoptAfterClose(t *testing.T) {
 	b := newBed(t, Config{}, hub.Config{})

@@ -64,6 +64,8 @@ func (c *Conn) hangUp() {
 func (c *Conn) cut() {
 	switch {
 	case c.ended || c.corked:
+	case c.last != nil:
+		c.over()
 	case c.pump != nil:
 		c.pump.cut()
 	default:
@@ -82,44 +84,42 @@ func (c *Conn) shutWrite() {
 	}
 }
 
-// parted answers the client's goodbye, if we have not said ours, and ends.
-func (c *Conn) parted(s *step) {
+// part ends a connection whose client sends no more: it said goodbye, closed its
+// half, or is gone. Its goodbye is answered if we have not said ours, and what
+// is queued still goes out, as far as it takes that in its time.
+func (c *Conn) part(s *step) {
 	c.loop.shard.Lock()
-	end := hub.End{Peer: true, Code: s.code, Reason: s.why}
+	defer c.loop.shard.Unlock()
+	end := hub.End{Peer: true, Code: s.code, Reason: s.why, Err: s.err}
 	if g := c.leaving; g != nil {
 		end = hub.End{Code: g.Code, Reason: g.Reason}
-	} else if b := c.kind.Format.Goodbye(s.code, ""); b != nil {
-		c.Push(raw(b))
-		c.flush()
+	} else if s.bye {
+		if b := c.kind.Format.Goodbye(s.code, ""); b != nil {
+			c.Push(raw(b))
+			c.flush()
+		}
 	}
-	c.loop.shard.Unlock()
-	c.lastWords()
-	c.finish(end)
-}
-
-// lastWords waits until a pump has written what was queued, or the client had
-// its time. Without one all was written that the socket took.
-func (c *Conn) lastWords() {
-	if c.pump == nil {
+	c.last = &end
+	if s.err != nil || c.broken || !c.writing() {
+		c.over()
 		return
 	}
-	c.loop.shard.Lock()
 	if c.leaving == nil {
 		c.leaving = &hub.Goodbye{}
 		c.timer.ResetLocked(c.patience())
 	}
-	c.loop.shard.Unlock()
-	c.pump.wait()
 }
 
-// ending says how a connection ended that can be read no more.
-func (c *Conn) ending(s *step) hub.End {
-	c.loop.shard.Lock()
-	defer c.loop.shard.Unlock()
-	if g := c.leaving; g != nil {
-		return hub.End{Code: g.Code, Reason: g.Reason}
-	}
-	return hub.End{Peer: true, Err: s.err}
+// writing reports whether something is to be written yet. The shard is locked.
+func (c *Conn) writing() bool {
+	return len(c.queue) > 0 || c.pump != nil && c.pump.writing
+}
+
+// over lets finish run, once. The shard is locked.
+func (c *Conn) over() {
+	end := *c.last
+	c.last = nil
+	go c.finish(end)
 }
 
 // finish lets go of everything. The caller owns the input, and keeps it.
@@ -142,7 +142,7 @@ func (c *Conn) finish(end hub.End) {
 	l.shard.Unlock()
 	c.partial = nil
 	c.ticket.Close()
+	l.counts.ended.Add(1) // before anybody is told
 	c.conn.Ended(end)
-	l.counts.ended.Add(1)
 	l.transport.open.Done()
 }

@@ -108,15 +108,8 @@ func (c *Conn) handle(s *step) (over bool) {
 		s.in = nil
 	}
 	switch {
-	case s.bye, s.end && s.err == nil && c.wordless():
-		c.parted(s)
-		return true
-	case s.end:
-		end := c.ending(s)
-		if s.err == nil {
-			c.lastWords()
-		}
-		c.finish(end)
+	case s.bye || s.end:
+		c.part(s)
 		return true
 	case s.err != nil:
 		c.loop.counts.violations.Add(1)
@@ -124,10 +117,6 @@ func (c *Conn) handle(s *step) (over bool) {
 	}
 	return false
 }
-
-// wordless reports whether the wire has no word for a goodbye: then the end of
-// the client's half is one, and what was queued for it still goes out.
-func (c *Conn) wordless() bool { return c.kind.Format.Goodbye(0, "") == nil }
 
 // read reads once and decodes.
 func (c *Conn) read(buf *buffer) step {

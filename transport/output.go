@@ -110,7 +110,10 @@ func (c *Conn) unqueue(n int) {
 // drained is told when nothing is queued any more.
 func (c *Conn) drained() {
 	c.conn.Flushed()
-	if c.leaving != nil {
+	switch {
+	case c.last != nil:
+		c.over()
+	case c.leaving != nil:
 		c.hangUp()
 	}
 }

@@ -22,8 +22,7 @@ type pump struct {
 	// The shard's lock guards what follows.
 
 	writing bool
-	taken   []*hub.Frame  // being written
-	still   chan struct{} // closed when nothing is written any more; nil if nobody waits
+	taken   []*hub.Frame // being written
 }
 
 func newPump(c *Conn, nc net.Conn) *pump {
@@ -105,11 +104,7 @@ func (p *pump) take() bool {
 		return true
 	}
 	p.writing = false
-	if p.still != nil {
-		close(p.still)
-		p.still = nil
-	}
-	if !c.ended {
+	if !c.ended && !c.broken {
 		c.drained()
 	}
 	return false
@@ -134,22 +129,6 @@ func (p *pump) wrote(b *batch, err error) {
 	for _, f := range b.frames {
 		c.waiting -= int32(f.Len())
 	}
-}
-
-// wait waits until everything is written, or the client had its time.
-func (p *pump) wait() {
-	s := p.c.loop.shard
-	s.Lock()
-	if !p.writing {
-		s.Unlock()
-		return
-	}
-	if p.still == nil {
-		p.still = make(chan struct{})
-	}
-	still := p.still
-	s.Unlock()
-	<-still
 }
 
 // cut makes every read and write fail, at once and without waiting.

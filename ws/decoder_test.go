@@ -108,11 +108,13 @@ func TestDecode(t *testing.T) {
 			found{err: "too large: the message is too large: the message is too large"},
 		},
 		{
-			"length of 64 bits", []byte{0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1},
+			"length of 64 bits",
+			[]byte{0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1},
 			found{err: "invalid: a length is not in its shortest form: a length is not in its shortest form"},
 		},
 		{
-			"length too long a form", []byte{0x82, 0xfe, 0, 5, 1, 1, 1, 1},
+			"length too long a form",
+			[]byte{0x82, 0xfe, 0, 5, 1, 1, 1, 1},
 			found{err: "invalid: a length is not in its shortest form: a length is not in its shortest form"},
 		},
 	} {

@@ -236,15 +236,18 @@ func TestRefusals(t *testing.T) {
 	}{
 		{
 			&proto.Refusal{Status: 402, Header: http.Header{"X-Why": {"money"}, "Content-Type": {"text/plain"}}, Body: []byte("pay")},
-			402, "pay", map[string]string{"X-Why": "money", "Content-Type": "text/plain"},
+			402, "pay",
+			map[string]string{"X-Why": "money", "Content-Type": "text/plain"},
 		},
 		{
 			earshot.Errorf(earshot.Unauthenticated, "no token"), 401,
-			`{"error":{"code":"UNAUTHENTICATED","message":"no token"}}` + "\n", map[string]string{"Content-Type": "application/json", "Retry-After": ""},
+			`{"error":{"code":"UNAUTHENTICATED","message":"no token"}}` + "\n",
+			map[string]string{"Content-Type": "application/json", "Retry-After": ""},
 		},
 		{
 			&earshot.Error{Code: earshot.Unavailable, Reason: "STORE_DOWN", Text: "later", RetryAfter: 1500 * time.Millisecond}, 503,
-			`{"error":{"code":"STORE_DOWN","message":"later"}}` + "\n", map[string]string{"Retry-After": "2"},
+			`{"error":{"code":"STORE_DOWN","message":"later"}}` + "\n",
+			map[string]string{"Retry-After": "2"},
 		},
 		{
 			errors.New("a secret of the server"), 500,
