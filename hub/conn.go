@@ -308,8 +308,12 @@ func (c *Conn) stop(why error) bool {
 // Ended is called by the transport once, when the connection is over and no
 // Receive runs: by the client, by a failure, or after Close.
 func (c *Conn) Ended(end End) {
+	why := end.Err
+	if end.Peer {
+		why = nil // a wire that failed is not an end of ours, and not counted as one
+	}
 	c.shard.mu.Lock()
-	c.stop(end.Err)
+	c.stop(why)
 	if end.Err == nil {
 		end.Err = c.why
 	}
