@@ -3,6 +3,8 @@ package hub
 import (
 	"sync"
 	"time"
+
+	"github.com/earshot-io/earshot"
 )
 
 // A channel is what this node knows of one channel: the order of its messages,
@@ -19,6 +21,8 @@ type channel struct {
 	order   order
 	ring    *ring
 	parts   []*part
+	// reading are the reads of the log that others wait for; nil if there are none.
+	reading map[earshot.Position]chan struct{}
 	// patterns are those that match, as of the app's pattern version.
 	patterns []*pattern
 	version  uint64

@@ -47,6 +47,7 @@ type Hub struct {
 	ringBytes atomic.Int64
 	ids       liveIDs
 	keys      keyCache
+	reads     chan struct{} // held by those who read the log
 	draining  atomic.Bool
 	stats     counters
 
@@ -73,7 +74,7 @@ func New(config Config, engine Engine, log *slog.Logger) *Hub {
 	if config.MaxSubscriptions == 0 {
 		config.MaxSubscriptions = 10_000
 	}
-	h := &Hub{config: config, engine: engine, log: log, apps: map[string]*app{}}
+	h := &Hub{config: config, engine: engine, log: log, reads: make(chan struct{}, maxReads), apps: map[string]*app{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	for i := range config.Shards {
 		h.shards = append(h.shards, newShard(h, i))

@@ -173,24 +173,50 @@ func (a *app) joinPattern(ctx context.Context, sub *Sub, m earshot.Pattern) erro
 // missed reads the first page of what comes after a position and is not older
 // than since, from the ring if that has it.
 func (c *channel) missed(ctx context.Context, after earshot.Position, since time.Time) (cu *catchUp, exact bool, err error) {
+	if cu, exact, ok := c.fromRing(after, since); ok {
+		return cu, exact, nil
+	}
+	// Of those who come back to one position at once, the first reads for all.
+	read, first := c.readFor(after)
+	if first {
+		defer read()
+	} else {
+		read()
+		if cu, exact, ok := c.fromRing(after, since); ok {
+			return cu, exact, nil
+		}
+	}
+	return c.fromLog(ctx, after, since)
+}
+
+// fromRing answers from memory, if it holds everything after the position.
+func (c *channel) fromRing(after earshot.Position, since time.Time) (cu *catchUp, exact, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ring == nil || after.Epoch != c.order.epoch {
+		return nil, false, false
+	}
+	ds, ok := c.ring.since(after.Seq, time.Now())
+	if !ok {
+		return nil, false, false
+	}
+	c.app.hub.stats.ringHits.Add(1)
+	kept := newer(ds, since)
+	return &catchUp{page: kept, since: since, after: position(after.Epoch, max(c.order.last, after.Seq))}, len(kept) == len(ds), true
+}
+
+// fromLog reads the first page from the log.
+func (c *channel) fromLog(ctx context.Context, after earshot.Position, since time.Time) (cu *catchUp, exact bool, err error) {
 	h := c.app.hub
 	c.mu.Lock()
 	epoch, last := c.order.epoch, c.order.last
-	if c.ring != nil && after.Epoch == epoch {
-		if ds, ok := c.ring.since(after.Seq, time.Now()); ok {
-			c.mu.Unlock()
-			h.stats.ringHits.Add(1)
-			kept := newer(ds, since)
-			return &catchUp{page: kept, since: since, after: position(epoch, max(last, after.Seq))}, len(kept) == len(ds), nil
-		}
-	}
 	c.mu.Unlock()
 	// What was delivered here may not have raised seen yet.
 	r := Range{After: after, Limit: pageMessages, Bytes: min(pageBytes, h.config.QueueBytes/2), AtLeast: h.seen.Load(), Hidden: true}
 	if epoch == h.epoch() {
 		r.AtLeast = max(r.AtLeast, last)
 	}
-	page, err := h.engine.Read(ctx, c.app.slug, c.name, r)
+	page, err := h.read(ctx, c.app.slug, c.name, r)
 	if err != nil {
 		return nil, false, err
 	}
@@ -198,7 +224,7 @@ func (c *channel) missed(ctx context.Context, after earshot.Position, since time
 	if len(page.Messages) > 0 && page.Messages[0].Time.Before(since) {
 		exact = false // some of it may not be shown
 		r.Since = since
-		if page, err = h.engine.Read(ctx, c.app.slug, c.name, r); err != nil {
+		if page, err = h.read(ctx, c.app.slug, c.name, r); err != nil {
 			return nil, false, err
 		}
 	}
