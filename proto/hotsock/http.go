@@ -53,6 +53,9 @@ func (p *Protocol) endpoint(serve func(ctx context.Context, c *hub.Conn, body []
 		w.Header().Set("Cache-Control", "no-store")
 		answer, err := p.serve(ctx, w, r, serve)
 		if err != nil {
+			if ctx.Err() != nil {
+				err = &earshot.Error{Code: earshot.Unavailable, Text: "there was no answer in time", Err: err}
+			}
 			w.WriteHeader(translate(earshot.CodeOf(err)).status)
 			answer = errorBody(err)
 		}
