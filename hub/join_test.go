@@ -245,53 +245,57 @@ func TestLongHistory(t *testing.T) {
 	})
 }
 
-// TestHeldOverflow publishes more during a join than may be held, and than the
-// ring remembers: each burst fits into one page of history.
+// A flood is an engine that publishes after each of the first reads.
+type flood struct {
+	*mem.Engine
+	times   int
+	publish func()
+}
+
+func (f *flood) Read(ctx context.Context, app, channel string, r hub.Range) (hub.Page, error) {
+	page, err := f.Engine.Read(ctx, app, channel, r)
+	if f.times > 0 && !r.Reverse {
+		f.times--
+		f.publish()
+	}
+	return page, err
+}
+
+// TestHeldOverflow publishes more during each read of a join than may be held,
+// and than the ring remembers.
 func TestHeldOverflow(t *testing.T) {
-	for _, c := range []struct {
-		rounds int
-		ends   bool
-	}{{1, false}, {3, false}, {10, true}} {
-		run(t, hub.Config{QueueBytes: 302_000}, func(r *rig) {
-			cl := r.connect(everything())
-			sub, _, err := cl.conn.Subscribe(context.Background(), hub.Join{Channel: "c", Encoding: text(), After: beginning()})
-			if err != nil {
-				r.Fatal(err)
-			}
+	for times := range 8 {
+		synctest.Test(t, func(t *testing.T) {
+			store := mem.NewStore(mem.Config{})
+			f := &flood{Engine: store.Node(), times: times}
+			r := rigOn(t, hub.Config{QueueBytes: 30_000}, store, f.Engine, f)
 			sent := 0
-			flood := func() {
-				for range 15 {
+			f.publish = func() {
+				for range 140 {
 					sent++
-					r.publish("c", fmt.Sprintf("%010000d", sent))
+					r.publish("c", fmt.Sprint(sent))
 				}
 				synctest.Wait()
 			}
-			flood()
-			r.store.Slow(10*time.Millisecond, 0)
-			result := make(chan error, 1)
-			go func() { result <- sub.Start(context.Background()) }()
-			for range c.rounds - 1 {
-				time.Sleep(9 * time.Millisecond)
-				flood()
+			c := r.connect(everything())
+			sub, exact, err := c.conn.Subscribe(context.Background(), hub.Join{Channel: "c", Encoding: text(), After: beginning()})
+			if err != nil || !exact {
+				t.Fatalf("%v %v", exact, err)
 			}
-			synctest.Wait()
-			err = <-result
-			synctest.Wait()
-			if c.ends {
-				if earshot.CodeOf(err) != earshot.Slow || cl.closed() == nil {
-					r.Errorf("%d rounds: %v, closed as %+v", c.rounds, err, cl.closed())
+			err = sub.Start(context.Background())
+			if times > 3 { // after the first read, and after each that began again
+				if earshot.CodeOf(err) != earshot.Slow || c.closed() == nil {
+					t.Errorf("%d floods: %v, closed as %+v", times, err, c.closed())
 				}
 				return
 			}
 			if err != nil {
-				r.Fatalf("%d rounds: %v", c.rounds, err)
+				t.Fatalf("%d floods: %v", times, err)
 			}
-			got := cl.take()
-			for i, g := range got {
-				got[i] = strings.TrimLeft(g, "0")
-			}
-			if err := inOrder(got, 1, sent); err != nil {
-				r.Errorf("%d rounds: %v", c.rounds, err)
+			r.publish("c", fmt.Sprint(sent+1))
+			synctest.Wait()
+			if err := inOrder(c.take(), 1, sent+1); err != nil {
+				t.Errorf("%d floods: %v", times, err)
 			}
 		})
 	}

@@ -38,7 +38,12 @@ func run(t *testing.T, config hub.Config, test func(*rig)) {
 // newRig adds a node to the store. Channels that begin with "live" are live.
 func newRig(t testing.TB, config hub.Config, store *mem.Store) *rig {
 	e := store.Node()
-	r := &rig{TB: t, engine: e, store: store, hub: hub.New(config, e, slog.New(slog.DiscardHandler)), app: &earshot.App{
+	return rigOn(t, config, store, e, e)
+}
+
+// rigOn makes a hub on an engine that is a node, or is in front of one.
+func rigOn(t testing.TB, config hub.Config, store *mem.Store, e *mem.Engine, front hub.Engine) *rig {
+	r := &rig{TB: t, engine: e, store: store, hub: hub.New(config, front, slog.New(slog.DiscardHandler)), app: &earshot.App{
 		Slug: "app", Rules: []earshot.Rule{{Channel: earshot.Glob("live*"), Live: true}},
 	}}
 	if err := r.hub.Start(context.Background()); err != nil {
