@@ -306,15 +306,15 @@ func (s *fakeSession) subscribe(ctx context.Context, name string, j hub.Join) {
 	if s.broken("confirm first") {
 		s.start(ctx, sub)
 	}
+	if s.broken("the peer's goodbye") {
+		s.conn.Close(nil) // it does not let the client say it
+	}
 	word := "ok"
 	if !exact && !s.broken("resume") {
 		word = "broken"
 	}
 	if s.conn.Send(line("%s sub %s", word, name)) == nil && !s.broken("confirm first") {
 		s.start(ctx, sub)
-	}
-	if s.broken("the peer's goodbye") {
-		s.conn.Close(nil)
 	}
 }
 
