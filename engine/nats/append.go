@@ -285,7 +285,7 @@ func (a *appending) readID(r hub.Appended) {
 		a.fail(err)
 		return
 	case ok && s.seq == a.seq:
-		r.ID = earshot.NewID(a.e.timeAt(s), a.e.position(a.seq))
+		r.ID = earshot.NewID(a.e.timeline.at(s.seq, s.stamp), a.e.position(a.seq))
 	}
 	a.finish(r, nil)
 }

@@ -143,8 +143,8 @@ func (e *Engine) runAudit() {
 // auditOnce delivers what is stored up to now and has not arrived.
 func (e *Engine) auditOnce(prove bool) error {
 	l := e.link.Load()
-	if l == nil {
-		return nil // the next link asks for an audit
+	if l == nil || !l.conn.IsConnected() {
+		return nil // the next connection asks for an audit
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, auditTime)
 	defer cancel()

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A life is what is recorded of the stream's life. Where sequences may be given
@@ -34,8 +35,9 @@ type life struct {
 type lifeKeeper struct {
 	early atomic.Bool // what is recorded
 
-	mu  sync.Mutex
-	now life
+	mu     sync.Mutex
+	now    life
+	shrunk time.Time // when the stream was first found to be too short; zero if it is not
 }
 
 const (
@@ -55,6 +57,7 @@ func (e *Engine) beginLife(ctx context.Context, l *link) error {
 }
 
 func (e *Engine) tryLife(ctx context.Context, l *link) error {
+	known := e.newest.Load() // before asking: it goes on rising
 	info, err := l.log.Info(ctx)
 	if err != nil {
 		return err
@@ -67,7 +70,7 @@ func (e *Engine) tryLife(ctx context.Context, l *link) error {
 	if e.config.embedded() {
 		now.Boot, now.Dir = bootID(), identity(e.config.Dir)
 	}
-	switch reason := e.ended(&old, &now, revision, info.State.LastSeq); {
+	switch reason := e.ended(&old, &now, revision, info.State.LastSeq, known); {
 	case reason == "" && !e.config.embedded():
 		if known := e.epoch.Load(); known != 0 && known != uint32(now.Epoch) {
 			e.forget(info.State.LastSeq) // another node noticed first
@@ -94,14 +97,14 @@ func (e *Engine) tryLife(ctx context.Context, l *link) error {
 func (e *Engine) restored() string { return filepath.Join(e.config.Dir, restoredFile) }
 
 // ended says why the recorded life is over; empty if it goes on.
-func (e *Engine) ended(old, now *life, revision, newest uint64) string {
+func (e *Engine) ended(old, now *life, revision, newest, known uint64) string {
 	if revision == 0 {
 		return "the log is new"
 	}
 	if old.Created != now.Created {
 		return "the log was made anew"
 	}
-	if newest < e.newest.Load() {
+	if e.shrunk(newest < known) {
 		return "the log has lost messages"
 	}
 	if !e.config.embedded() {
@@ -120,6 +123,26 @@ func (e *Engine) ended(old, now *life, revision, newest uint64) string {
 		return "the machine crashed, and messages had been delivered before the disk had them"
 	}
 	return ""
+}
+
+// shrunkFor is how long a cluster has to know less than it acknowledged before
+// that is believed: a leader that has lost its cluster answers until it notices.
+const shrunkFor = 30 * time.Second
+
+// shrunk reports whether the stream has lost what this node has seen of it.
+func (e *Engine) shrunk(less bool) bool {
+	e.life.mu.Lock()
+	defer e.life.mu.Unlock()
+	switch {
+	case !less:
+		e.life.shrunk = time.Time{}
+		return false
+	case e.config.embedded():
+		return true
+	case e.life.shrunk.IsZero():
+		e.life.shrunk = time.Now()
+	}
+	return time.Since(e.life.shrunk) >= shrunkFor
 }
 
 func (e *Engine) readLife(ctx context.Context, l *link) (v life, revision uint64, err error) {

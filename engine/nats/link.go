@@ -197,7 +197,9 @@ func (l *link) onError(_ *natsgo.Conn, s *natsgo.Subscription, err error) {
 }
 
 func (l *link) onDisconnect(_ *natsgo.Conn, err error) {
-	l.engine.log.Warn("the connection to NATS is lost", "err", err)
+	if l.engine.ctx.Err() == nil {
+		l.engine.log.Warn("the connection to NATS is lost", "err", err)
+	}
 	l.fail(errLost)
 }
 

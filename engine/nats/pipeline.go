@@ -224,11 +224,6 @@ func (e *Engine) keepTime(s stored) {
 	e.timeline.saw(s.seq, s.stamp)
 }
 
-// timeAt is the time of a message that was read.
-func (e *Engine) timeAt(s stored) time.Time {
-	return e.timeline.at(s.seq, e.stamp(s.seq, s.stamp))
-}
-
 // deliver brings a logged message to the sink.
 func (e *Engine) deliver(d hub.Delivery, early bool) {
 	if e.pipe.put(d, e.barrier.on() && !early) {

@@ -81,6 +81,7 @@ func (l *link) direct(ctx context.Context, subject string, from uint64, n int) (
 					return nil, false, errors.New("an answer without a sequence")
 				}
 				s.stamp = l.engine.stamp(s.seq, s.stamp)
+				l.engine.timeline.settled(ctx, s.seq, s.stamp)
 				ms = append(ms, s)
 			case "204":
 				pending := header(m, headerPending)
@@ -132,7 +133,9 @@ func (l *link) atLeader(ctx context.Context, from uint64, subject string) (s sto
 		return s, false, errors.New("an answer without a message")
 	}
 	a := answer.Message
-	return stored{seq: a.Seq, stamp: l.engine.stamp(a.Seq, a.Time), subject: a.Subject, data: a.Data}, true, nil
+	s = stored{seq: a.Seq, stamp: l.engine.stamp(a.Seq, a.Time), subject: a.Subject, data: a.Data}
+	l.engine.timeline.settled(ctx, s.seq, s.stamp)
+	return s, true, nil
 }
 
 // A reading is one Read under way.

@@ -37,7 +37,8 @@ type timeline struct {
 
 	mu    sync.Mutex
 	steps []step
-	seq   uint64 // the newest that was seen
+	seq   uint64        // the newest that was seen
+	moved chan struct{} // closed when seq rises; nil if nobody waits
 	last  [recentMessages]struct {
 		seq uint64
 		ms  int64
@@ -100,12 +101,44 @@ func (t *timeline) saw(seq uint64, stamp time.Time) time.Time {
 	if seq > t.seq {
 		t.seq = seq
 		t.lead.Store(add)
+		if t.moved != nil {
+			close(t.moved)
+			t.moved = nil
+		}
 	}
 	t.last[seq%recentMessages].seq, t.last[seq%recentMessages].ms = seq, ms
 	if ms > t.newest.Load() {
 		t.newest.Store(ms)
 	}
 	return time.UnixMilli(ms)
+}
+
+// settled waits, for a moment, until a message that was read has also been
+// seen in its order, if its stamp is one that a step has to be recorded for.
+func (t *timeline) settled(ctx context.Context, seq uint64, stamp time.Time) {
+	const patience = 500 * time.Millisecond
+	if _, ok := t.needs(seq, stamp); !ok {
+		return
+	}
+	ctx, cancel := contextFor(ctx, patience)
+	defer cancel()
+	for {
+		t.mu.Lock()
+		if t.seq >= seq {
+			t.mu.Unlock()
+			return
+		}
+		if t.moved == nil {
+			t.moved = make(chan struct{})
+		}
+		moved := t.moved
+		t.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // set replaces the steps; newest is the time of the newest message's stamp.
