@@ -241,7 +241,9 @@ func TestGoodbyeWaitsForPoll(t *testing.T) {
 func TestLeaveWaitsForReceive(t *testing.T) {
 	inBubble(t, longpoll.Config{}, func(b *bench) {
 		s := b.open("/")
-		go func() { _ = s.Receive(context.Background(), hub.Input{Data: []byte("wait")}, hub.Input{Data: []byte("after")}) }()
+		go func() {
+			_ = s.Receive(context.Background(), hub.Input{Data: []byte("wait")}, hub.Input{Data: []byte("after")})
+		}()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 		defer cancel()
