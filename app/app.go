@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"github.com/earshot-io/earshot/hub"
 	"github.com/earshot-io/earshot/proto"
 	"github.com/earshot-io/earshot/transport"
+	"github.com/earshot-io/earshot/ws"
 )
 
 // Options are what a server is made of besides its settings. The zero Options
@@ -123,6 +125,12 @@ func check(c *config.Config, entries []proto.Entry) ([]*earshot.App, error) {
 	collect(c.CheckProtocols(names))
 	tenants, err := c.Tenants()
 	collect(err)
+	taken := ws.Taken(entries)
+	for _, a := range tenants {
+		if owner, ok := taken[a.Slug]; ok {
+			collect(fmt.Errorf("apps: the slug %q is taken: the path /%s belongs to %s", a.Slug, a.Slug, owner))
+		}
+	}
 	if len(all) > 0 {
 		return nil, all
 	}

@@ -30,7 +30,10 @@ func (a *App) bringUp(ctx context.Context) error {
 	a.onStop("engine", engine.Close)
 	a.engine = engine
 
-	a.hub = hub.New(hub.Config{QueueBytes: int(a.config.WebSocket.Queue), MaxSubscriptions: a.config.WebSocket.Subscriptions}, engine, a.log)
+	a.hub = hub.New(hub.Config{
+		QueueBytes: int(a.config.WebSocket.Queue), MaxSubscriptions: a.config.WebSocket.Subscriptions,
+		ResumeWindow: time.Duration(a.config.Engine.ResumeWindow),
+	}, engine, a.log)
 	a.onStop("hub", func(context.Context) error { a.hub.Close(); return nil })
 	if err := a.hub.Start(ctx); err != nil {
 		return err
