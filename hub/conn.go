@@ -153,14 +153,14 @@ func (c *Conn) Send(frames ...*Frame) error {
 
 // push queues a frame; the shard is locked, and whoever locked it flushes.
 func (c *Conn) push(f *Frame) {
-	if c.closing.Load() {
+	if c.closing.Load() || c.cutting {
 		return
 	}
 	waiting := c.wire.Push(f)
 	if waiting > min(flushAbove, c.hub.config.QueueBytes) {
 		waiting = c.wire.Flush()
 	}
-	if waiting > c.hub.config.QueueBytes && !c.cutting {
+	if waiting > c.hub.config.QueueBytes {
 		c.cutting = true
 		c.shard.stats.Slow++
 		c.shard.cut = append(c.shard.cut, c)
