@@ -84,20 +84,25 @@ func (a *app) acquire(ctx context.Context, name string, logged bool) (*channel, 
 		if c.release != nil {
 			return c, nil
 		}
-		c.hearing++
+		if others := c.hearing; others != nil {
+			c.mu.Unlock()
+			select {
+			case <-others:
+				continue
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		}
+		c.hearing = make(chan struct{})
 		c.mu.Unlock()
 		release, stored, err := a.hear(ctx, name, logged)
 		c.mu.Lock()
-		c.hearing--
+		close(c.hearing)
+		c.hearing = nil
 		if err != nil {
 			c.mu.Unlock()
 			c.left()
 			return nil, err
-		}
-		if c.release != nil {
-			c.mu.Unlock()
-			release()
-			continue
 		}
 		c.release = release
 		if len(c.parts) == 0 && c.ring == nil && len(c.matching()) == 0 {
@@ -115,7 +120,7 @@ func (a *app) hear(ctx context.Context, name string, logged bool) (release func(
 	if release, err = a.hub.engine.Hear(ctx, a.slug, name); err != nil || !logged {
 		return release, 0, err
 	}
-	page, err := a.hub.engine.Read(ctx, a.slug, name, Range{Reverse: true, Limit: 1, Hidden: true, AtLeast: a.hub.seen.Load()})
+	page, err := a.hub.read(ctx, a.slug, name, Range{Reverse: true, Limit: 1, Hidden: true, AtLeast: a.hub.seen.Load()})
 	if err != nil {
 		release()
 		return nil, 0, err

@@ -16,8 +16,9 @@ type channel struct {
 
 	mu   sync.Mutex
 	dead bool
-	// hearing counts those who wait for the bus to hear the channel: it is of use.
-	hearing int32
+	// hearing is closed when the bus hears the channel, or could not: one asks
+	// for all who wait. Nil if nobody does.
+	hearing chan struct{}
 	order   order
 	ring    *ring
 	parts   []*part
@@ -89,7 +90,7 @@ func (c *channel) end() (release func()) {
 
 // idle reports whether the channel is of no use. It is locked.
 func (c *channel) idle() bool {
-	return len(c.parts) == 0 && c.ring == nil && c.order.filling == nil && c.hearing == 0
+	return len(c.parts) == 0 && c.ring == nil && c.order.filling == nil && c.hearing == nil
 }
 
 // age drops what the ring would not hand out any more. The channel is locked.
