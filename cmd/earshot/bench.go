@@ -34,7 +34,7 @@ type benchRunCmd struct {
 
 	Floor       bool          `help:"Run the same on the bare loop, for the limit beside it."`
 	Connections int           `short:"n" help:"Subscribers; 0 for 1000, and 15000 with --idle and --storm."`
-	Channels    int           `help:"Channels that they are dealt to." default:"1"`
+	Channels    int           `help:"Channels that they are dealt to; 0 for 1, and 100 with --storm."`
 	Prefix      string        `help:"What the channels are called, before a number. A server of our own has live ones below live. and logs the others." default:"live."`
 	HTTP        bool          `name:"http" help:"Publish by POST /publish."`
 	Publishers  int           `help:"Connections that publish; 0 for what suits."`
@@ -194,7 +194,7 @@ func (b *benchRunCmd) storm(ctx context.Context) (*bench.StormResult, error) {
 		return nil, err
 	}
 	defer s.Remove()
-	return bench.Storm(ctx, s.Start, bench.Storming{Connections: b.Connections})
+	return bench.Storm(ctx, s.Start, bench.Storming{Connections: b.Connections, Channels: b.Channels})
 }
 
 // startServer starts a fresh server of our own.
