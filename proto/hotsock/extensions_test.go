@@ -21,7 +21,7 @@ func confirmed(channel string, recovered bool) string {
 	return fmt.Sprintf(`{"event":"hotsock.subscribed","channel":%q,"data":{"recovered":%v},"meta":{"uid":null,"umd":null}}`, channel, recovered)
 }
 
-func message1(channel, data string) string {
+func heard(channel, data string) string {
 	return fmt.Sprintf(`{"id":"$ID","event":"e","channel":%q,"data":%s}`, channel, data)
 }
 
@@ -42,13 +42,13 @@ func TestResume(t *testing.T) {
 
 		back := s.connect(open())
 		back.send(resumeAfter("c", last))
-		back.expect(confirmed("c", true), message1("c", "2"), message1("c", "3"))
+		back.expect(confirmed("c", true), heard("c", "2"), heard("c", "3"))
 		s.publish(stored("c", "e", "5"))
-		back.expect(message1("c", "5"))
+		back.expect(heard("c", "5"))
 
 		all := s.connect(open())
 		all.send(resumeAfter("c", "0"))
-		all.expect(confirmed("c", true), message1("c", "1"), message1("c", "2"), message1("c", "3"), message1("c", "5"))
+		all.expect(confirmed("c", true), heard("c", "1"), heard("c", "2"), heard("c", "3"), heard("c", "5"))
 		all.silent()
 	})
 }
@@ -63,7 +63,7 @@ func TestResumeAcrossALostStream(t *testing.T) {
 		s.publish(stored("c", "e", "2"))
 		back := s.connect(open())
 		back.send(resumeAfter("c", last))
-		back.expect(confirmed("c", false), message1("c", "2"))
+		back.expect(confirmed("c", false), heard("c", "2"))
 	})
 }
 
@@ -80,7 +80,7 @@ func TestResumeAfterEviction(t *testing.T) {
 		s.store.Purge("dev", "c", 1)
 		back := s.connect(open())
 		back.send(resumeAfter("c", last))
-		back.expect(confirmed("c", false), message1("c", "3"))
+		back.expect(confirmed("c", false), heard("c", "3"))
 	})
 }
 
@@ -94,11 +94,11 @@ func TestResumeOfALiveChannel(t *testing.T) {
 		back.send(resumeAfter("live", last))
 		back.expect(confirmed("live", false))
 		s.publish(&earshot.Message{Channel: "live", Event: "e", Data: []byte("2")})
-		back.expect(message1("live", "2"))
+		back.expect(heard("live", "2"))
 		// The id of a live message is no place on a logged channel either.
 		s.publish(stored("c", "e", "3"))
 		back.send(resumeAfter("c", last))
-		back.expect(confirmed("c", false), message1("c", "3"))
+		back.expect(confirmed("c", false), heard("c", "3"))
 	})
 }
 
@@ -134,7 +134,7 @@ func TestResumeGoesNoFurtherThanHistory(t *testing.T) {
 			c.send(resumeAfter("c", q.after))
 			c.expect(confirmed("c", q.recovered))
 			for _, data := range q.heard {
-				c.expect(message1("c", data))
+				c.expect(heard("c", data))
 			}
 			c.silent()
 			c.leave()
@@ -167,12 +167,11 @@ func TestRefresh(t *testing.T) {
 		for _, channel := range []string{"a", "b", "c"} {
 			s.publish(stored(channel, "e", "0"))
 		}
-		c.expect(message1("b", "0"), message1("c", "0"))
-		c.send(`{"event":"e","channel":"b","data":1}`, `{"event":"hotsock.subscribe","channel":"a"}`)
-		c.expect(
-			`{"id":"$ID","event":"e","channel":"b","data":1,"meta":{"uid":"u","umd":2}}`,
-			`{"event":"hotsock.error","channel":"a","error":{"code":"SUBSCRIBE_PERMISSION_DENIED","message":"subscribing to this channel is not permitted"}}`,
-		)
+		c.expect(heard("b", "0"), heard("c", "0"))
+		c.send(`{"event":"e","channel":"b","data":1}`)
+		c.expect(`{"id":"$ID","event":"e","channel":"b","data":1,"meta":{"uid":"u","umd":2}}`)
+		c.send(`{"event":"hotsock.subscribe","channel":"a"}`)
+		c.expect(`{"event":"hotsock.error","channel":"a","error":{"code":"SUBSCRIBE_PERMISSION_DENIED","message":"subscribing to this channel is not permitted"}}`)
 		c.send(refresh(t, claims{"scope": "connect", "uid": "u", "connectionId": c.greeting.Data.ConnectionID}))
 		if got := c.next(); !strings.HasPrefix(got, `{"event":"hotsock.refreshed"`) {
 			t.Errorf("a token bound to this connection gives %s", got)
@@ -212,7 +211,7 @@ func TestRefreshRefused(t *testing.T) {
 		}
 		wantError(t, c.next(), "TOKEN_USED", "")
 		s.publish(stored("c", "e", "1"))
-		c.expect(message1("c", "1")) // nothing has changed
+		c.expect(heard("c", "1")) // nothing has changed
 	})
 }
 

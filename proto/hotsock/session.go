@@ -56,10 +56,15 @@ func (s *session) Handle(ctx context.Context, in hub.Input) error {
 		return nil
 	}
 	if waits(q.event) || s.conn.Busy() {
-		s.conn.Do(func(ctx context.Context) { _ = s.carryOut(ctx, &q) })
+		s.later(q)
 		return nil
 	}
 	return s.carryOut(ctx, &q)
+}
+
+// later carries a request out behind those before it.
+func (s *session) later(q request) {
+	s.conn.Do(func(ctx context.Context) { _ = s.carryOut(ctx, &q) })
 }
 
 // waits reports whether an event may have to wait: for the engine to hear a

@@ -46,9 +46,7 @@ func (p *parser) parse(in hub.Input) (request, error) {
 	r.buffer = *bytes.NewBuffer(in.Data)
 	r.decoder.Reset(&r.buffer)
 	q, err := r.request(in.Data)
-	r.buffer = bytes.Buffer{} // the pool must not keep the message
-	r.decoder.Reset(&r.buffer)
-	p.pool.Put(r)
+	p.pool.Put(r) // with the last message that it read, until the next one
 	if err != nil {
 		return request{}, explain(in.Data, err)
 	}
