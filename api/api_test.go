@@ -117,7 +117,8 @@ func TestPublish(t *testing.T) {
 	if p = w.hub.all[1]; p.Message.Store != earshot.Forever || p.WantID || w.hub.apps[1] != "two" {
 		t.Errorf("got %+v", p)
 	}
-	if r = w.post("/publish", "key-one", `{"channel":"c","event":"e"}`); len(w.hub.all[2].Message.Data) != 0 {
+	w.wants(w.post("/publish", "key-one", `{"channel":"c","event":"e"}`), http.StatusAccepted, "")
+	if len(w.hub.all[2].Message.Data) != 0 {
 		t.Errorf("got data %s, want none", w.hub.all[2].Message.Data)
 	}
 }

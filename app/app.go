@@ -30,8 +30,11 @@ type Options struct {
 	// Protocols are what is spoken; by default everything there is.
 	Protocols []proto.Entry
 	// Dev opens the page of a development server; nil for none.
-	Dev *console.Dev
+	Dev *Dev
 }
+
+// Dev is what the page of a development server works with.
+type Dev = console.Dev
 
 // An App is a server. It is started once and stopped once.
 type App struct {

@@ -25,7 +25,6 @@ import (
 	"github.com/earshot-io/earshot/app"
 	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/config"
-	"github.com/earshot-io/earshot/console"
 	"github.com/earshot-io/earshot/engine/mem"
 )
 
@@ -394,7 +393,7 @@ func TestMetricNames(t *testing.T) {
 }
 
 func TestDevPage(t *testing.T) {
-	dev := &console.Dev{App: "main", Token: "the-token", PublishKey: publishKey}
+	dev := &app.Dev{App: "main", Token: "the-token", PublishKey: publishKey}
 	a := up(t, start(t, settings(t), app.Options{Open: inMemory, Dev: dev}))
 	if status, body := get(t, a, "/console/dev.json"); status != http.StatusOK || !strings.Contains(body, "the-token") {
 		t.Errorf("got %d %s", status, body)

@@ -16,7 +16,6 @@ import (
 	"github.com/earshot-io/earshot/app"
 	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/config"
-	"github.com/earshot-io/earshot/console"
 )
 
 // devCmd is "earshot dev".
@@ -66,7 +65,7 @@ func (d *devCmd) Run(w *world) error {
 		return err
 	}
 	a, err := app.New(c, app.Options{
-		Log: newLog(c, w.err), Dev: &console.Dev{App: file.App, Token: file.Token, PublishKey: file.PublishKey},
+		Log: newLog(c, w.err), Dev: &app.Dev{App: file.App, Token: file.Token, PublishKey: file.PublishKey},
 	})
 	if err != nil {
 		return err
