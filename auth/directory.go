@@ -15,8 +15,9 @@ type Directory struct {
 	slugs  map[string]*earshot.App
 	hosts  map[string]*earshot.App
 	keyIDs map[string]*earshot.App
-	// keys are each app's signing keys, in their order.
-	keys map[*earshot.App][]*key
+	// keys are the signing keys of each app's slug, in their order. A connection
+	// may hold an older snapshot of its app: its next token is judged by today's keys.
+	keys map[string][]*key
 	// publishKeys are found by hash, so that the time it takes tells nothing.
 	publishKeys map[[sha256.Size]byte]*earshot.App
 }
@@ -27,7 +28,7 @@ type Directory struct {
 func NewDirectory(apps []*earshot.App) (*Directory, error) {
 	d := &Directory{
 		apps: apps, slugs: map[string]*earshot.App{}, hosts: map[string]*earshot.App{},
-		keyIDs: map[string]*earshot.App{}, keys: map[*earshot.App][]*key{}, publishKeys: map[[sha256.Size]byte]*earshot.App{},
+		keyIDs: map[string]*earshot.App{}, keys: map[string][]*key{}, publishKeys: map[[sha256.Size]byte]*earshot.App{},
 	}
 	for _, a := range apps {
 		if err := d.add(a); err != nil {
@@ -78,7 +79,7 @@ func (d *Directory) addKey(a *earshot.App, k earshot.SigningKey) error {
 		}
 		d.keyIDs[k.ID] = a
 	}
-	d.keys[a] = append(d.keys[a], made)
+	d.keys[a.Slug] = append(d.keys[a.Slug], made)
 	return nil
 }
 
@@ -87,7 +88,7 @@ func (d *Directory) addKey(a *earshot.App, k earshot.SigningKey) error {
 func (d *Directory) Warnings() []string {
 	var all []string
 	for _, a := range d.apps {
-		for i, k := range d.keys[a] {
+		for i, k := range d.keys[a.Slug] {
 			if why := k.weak(); why != "" {
 				all = append(all, fmt.Sprintf("app %q, signing key %d (id %q): %s", a.Slug, i+1, k.id, why))
 			}
@@ -100,7 +101,7 @@ func (d *Directory) Warnings() []string {
 // nil if none fits.
 func (d *Directory) key(a *earshot.App, h header) *key {
 	var blank *key
-	for _, k := range d.keys[a] {
+	for _, k := range d.keys[a.Slug] {
 		switch {
 		case k.id != "" && k.id == h.kid:
 			return k
