@@ -69,7 +69,7 @@ func (a *app) patternBase(name string) (base uint64, ok bool) {
 }
 
 // acquire returns the channel, made if need be, and locked. The bus hears it.
-func (a *app) acquire(ctx context.Context, name string, logged bool) (*channel, error) {
+func (a *app) acquire(ctx context.Context, name string) (*channel, error) {
 	for {
 		base, ok := a.patternBase(name)
 		if !ok {
@@ -95,7 +95,7 @@ func (a *app) acquire(ctx context.Context, name string, logged bool) (*channel, 
 		}
 		c.hearing = make(chan struct{})
 		c.mu.Unlock()
-		release, stored, err := a.hear(ctx, name, logged)
+		from, release, err := a.hub.engine.Hear(ctx, a.slug, name)
 		c.mu.Lock()
 		close(c.hearing)
 		c.hearing = nil
@@ -107,28 +107,10 @@ func (a *app) acquire(ctx context.Context, name string, logged bool) (*channel, 
 		c.release = release
 		if len(c.parts) == 0 && c.ring == nil && len(c.matching()) == 0 {
 			// What was stored before it was heard is not owed live.
-			c.order.last = max(c.order.last, a.hub.seen.Load(), stored)
+			c.order.last = max(c.order.last, a.hub.seen.Load(), from)
 		}
 		return c, nil
 	}
-}
-
-// hear makes the bus hear a channel, and returns the newest sequence that is
-// stored of it: what is not heard does not raise hub.seen, and would look like a
-// gap when the first message comes.
-func (a *app) hear(ctx context.Context, name string, logged bool) (release func(), stored uint64, err error) {
-	if release, err = a.hub.engine.Hear(ctx, a.slug, name); err != nil || !logged {
-		return release, 0, err
-	}
-	page, err := a.hub.read(ctx, a.slug, name, Range{Reverse: true, Limit: 1, Hidden: true, AtLeast: a.hub.seen.Load()})
-	if err != nil {
-		release()
-		return nil, 0, err
-	}
-	for _, m := range page.Messages {
-		stored = m.ID.Position().Seq
-	}
-	return release, stored, nil
 }
 
 // channel returns the channel, made if need be: nothing up to base is owed live.

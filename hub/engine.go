@@ -88,7 +88,11 @@ type Bus interface {
 	// Hear makes sure that messages of the channel reach this node; what is
 	// stored after it returned will be delivered. An empty channel means all of
 	// the app's. It may have to wait for the network.
-	Hear(ctx context.Context, app, channel string) (release func(), err error)
+	//
+	// It returns a sequence: every stored message with a higher one will be
+	// delivered. Where that is what Start returned, or what has been delivered
+	// since, it may answer 0.
+	Hear(ctx context.Context, app, channel string) (from uint64, release func(), err error)
 	// Spread hands a live message, which has its ID, to the other nodes that
 	// hear the channel. It does not wait.
 	Spread(m *earshot.Message) error

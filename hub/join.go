@@ -126,7 +126,7 @@ func (c *Conn) join(ctx context.Context, sub *Sub, j *Join) (exact bool, err err
 		return true, a.joinPattern(ctx, sub, j.Pattern)
 	}
 	logged := !c.App().Rule(j.Channel).Live
-	ch, err := a.acquire(ctx, j.Channel, logged)
+	ch, err := a.acquire(ctx, j.Channel)
 	if err != nil {
 		return false, err
 	}
@@ -155,11 +155,11 @@ func (c *Conn) join(ctx context.Context, sub *Sub, j *Join) (exact bool, err err
 }
 
 func (a *app) joinPattern(ctx context.Context, sub *Sub, m earshot.Pattern) error {
-	release, err := a.hub.engine.Hear(ctx, a.slug, "")
+	from, release, err := a.hub.engine.Hear(ctx, a.slug, "")
 	if err != nil {
 		return err
 	}
-	p, used, joined := a.pattern(sub, m, release)
+	p, used, joined := a.pattern(sub, m, max(from, a.hub.seen.Load()), release)
 	if !used {
 		release()
 	}

@@ -63,15 +63,16 @@ func (p *pattern) end() bool {
 	return gone
 }
 
-// pattern joins the subscription to the pattern, made if need be, and returns
+// pattern joins the subscription to the pattern, made if need be and then owed
+// nothing up to base, and returns
 // it; release is what the bus gave for hearing all of the app, and is the
 // pattern's if it is used.
-func (a *app) pattern(sub *Sub, m earshot.Pattern, release func()) (p *pattern, used, joined bool) {
+func (a *app) pattern(sub *Sub, m earshot.Pattern, base uint64, release func()) (p *pattern, used, joined bool) {
 	a.patternMu.Lock()
 	defer a.patternMu.Unlock()
 	key := m.Key()
 	if p = a.byPattern[key]; p == nil {
-		p = &pattern{app: a, key: key, match: m, base: a.hub.seen.Load(), release: release}
+		p = &pattern{app: a, key: key, match: m, base: base, release: release}
 		a.byPattern[key] = p
 		a.patterns.add(p)
 		a.patternVersion.Add(1)

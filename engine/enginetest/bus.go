@@ -86,11 +86,11 @@ func (s *suite) interest(listener int) {
 	var releases []func()
 	for i := range n {
 		channel := fmt.Sprintf("i.%d", i)
-		release, err := s.Nodes[listener].Hear(s.ctx, app, channel)
+		_, release, err := s.Nodes[listener].Hear(s.ctx, app, channel)
 		if err != nil {
 			s.Fatalf("hear: %v", err)
 		}
-		again, err := s.Nodes[listener].Hear(s.ctx, app, channel)
+		_, again, err := s.Nodes[listener].Hear(s.ctx, app, channel)
 		if err != nil {
 			s.Fatalf("hear again: %v", err)
 		}

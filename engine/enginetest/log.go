@@ -323,7 +323,7 @@ func closed(s *suite) {
 	if _, err := s.Nodes[0].Read(ctx, app, "c", hub.Range{}); err == nil {
 		s.Error("a closed engine read")
 	}
-	if _, err := s.Nodes[0].Hear(ctx, app, "c"); err == nil {
+	if _, _, err := s.Nodes[0].Hear(ctx, app, "c"); err == nil {
 		s.Error("a closed engine hears")
 	}
 }

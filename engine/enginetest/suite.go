@@ -34,7 +34,7 @@ func (s *suite) start(node int) *ear {
 // hear makes a node hear a channel until the test ends.
 func (s *suite) hear(node int, app, channel string) {
 	s.Helper()
-	if _, err := s.Nodes[node].Hear(s.ctx, app, channel); err != nil {
+	if _, _, err := s.Nodes[node].Hear(s.ctx, app, channel); err != nil {
 		s.Fatalf("hear %q: %v", channel, err)
 	}
 }

@@ -109,21 +109,21 @@ func (e *Engine) Start(_ context.Context, s hub.Sink) (earshot.Position, error) 
 }
 
 // Hear makes messages of the channel reach this node; see hub.Bus.
-func (e *Engine) Hear(ctx context.Context, app, channel string) (release func(), err error) {
+func (e *Engine) Hear(ctx context.Context, app, channel string) (from uint64, release func(), err error) {
 	e.store.mu.Lock()
 	slow := e.store.slowHear
 	e.store.mu.Unlock()
 	if err := pause(ctx, slow); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	e.store.mu.Lock()
 	defer e.store.mu.Unlock()
 	if e.cut || e.closed {
-		return nil, errLink
+		return 0, nil, errLink
 	}
 	n := name{app, channel}
 	e.heard[n]++
-	return sync.OnceFunc(func() {
+	return e.store.seq, sync.OnceFunc(func() {
 		e.store.mu.Lock()
 		defer e.store.mu.Unlock()
 		if e.heard[n]--; e.heard[n] == 0 {

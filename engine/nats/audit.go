@@ -186,7 +186,7 @@ func (e *Engine) proveAll(ctx context.Context, l *link) error {
 		numbers = e.heard.numbers()
 	}
 	for _, n := range numbers {
-		if err := e.probe(ctx, l, n); err != nil {
+		if _, err := e.probe(ctx, l, n); err != nil {
 			return err
 		}
 	}

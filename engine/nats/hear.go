@@ -33,8 +33,10 @@ type heard struct {
 type heardBucket struct {
 	refs int
 	subs []*natsgo.Subscription
-	// proven is closed when a probe has come back; err is set before, if none did.
+	// proven is closed when a probe has come back; err is set before, if none
+	// did, else the probe's sequence.
 	proven chan struct{}
+	from   uint64
 	err    error
 }
 
@@ -55,12 +57,12 @@ func (h *heard) back(data []byte) {
 
 // Hear makes messages of the channel reach this node; see hub.Bus. With one
 // bucket every node hears everything, and there is nothing to wait for.
-func (e *Engine) Hear(ctx context.Context, app, channel string) (release func(), err error) {
+func (e *Engine) Hear(ctx context.Context, app, channel string) (from uint64, release func(), err error) {
 	if err := e.refusal(); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	if e.config.Buckets == 1 {
-		return func() {}, nil
+		return 0, func() {}, nil
 	}
 	numbers := []int{bucket(app, channel, e.config.Buckets)}
 	if channel == "" {
@@ -70,25 +72,28 @@ func (e *Engine) Hear(ctx context.Context, app, channel string) (release func(),
 		}
 	}
 	for i, n := range numbers {
-		if err := e.hear(ctx, n); err != nil {
+		proven, err := e.hear(ctx, n)
+		if err != nil {
 			for _, n := range numbers[:i] {
 				e.unhear(n)
 			}
-			return nil, unavailable(err)
+			return 0, nil, unavailable(err)
 		}
+		from = max(from, proven)
 	}
-	return sync.OnceFunc(func() {
+	return from, sync.OnceFunc(func() {
 		for _, n := range numbers {
 			e.unhear(n)
 		}
 	}), nil
 }
 
-// hear counts one who hears the bucket; the first one subscribes and probes.
-func (e *Engine) hear(ctx context.Context, n int) error {
+// hear counts one who hears the bucket; the first one subscribes and probes. It
+// returns the probe's sequence.
+func (e *Engine) hear(ctx context.Context, n int) (from uint64, err error) {
 	l, err := e.linked()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	h := &e.heard
 	h.mu.Lock()
@@ -101,27 +106,26 @@ func (e *Engine) hear(ctx context.Context, n int) error {
 	b = &heardBucket{refs: 1, proven: make(chan struct{})}
 	h.buckets[n] = b
 	h.mu.Unlock()
-	b.err = e.openBucket(ctx, l, n, b)
+	b.from, b.err = e.openBucket(ctx, l, n, b)
 	close(b.proven)
 	if b.err != nil {
 		e.unhear(n)
 	}
-	return b.err
+	return b.from, b.err
 }
 
 // awaitProven waits for who came first. If that failed, the count is given back.
-func (e *Engine) awaitProven(ctx context.Context, n int, b *heardBucket) error {
-	err := error(nil)
+func (e *Engine) awaitProven(ctx context.Context, n int, b *heardBucket) (from uint64, err error) {
 	select {
 	case <-b.proven:
-		err = b.err
+		from, err = b.from, b.err
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
 	if err != nil {
 		e.unhear(n)
 	}
-	return err
+	return from, err
 }
 
 // unhear counts one less; the last one unsubscribes.
@@ -142,14 +146,15 @@ func (e *Engine) unhear(n int) {
 	}
 }
 
-// openBucket subscribes to the bucket and proves that it is heard.
-func (e *Engine) openBucket(ctx context.Context, l *link, n int, b *heardBucket) error {
+// openBucket subscribes to the bucket and proves that it is heard, from a
+// sequence on.
+func (e *Engine) openBucket(ctx context.Context, l *link, n int, b *heardBucket) (from uint64, err error) {
 	subs, err := e.subscribe(l, n)
 	e.heard.mu.Lock()
 	b.subs = append(b.subs, subs...)
 	e.heard.mu.Unlock()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	return e.probe(ctx, l, n)
 }
@@ -181,7 +186,8 @@ func (e *Engine) hearAgain(ctx context.Context, l *link) error {
 		if _, err := e.subscribe(l, 0); err != nil {
 			return err
 		}
-		return e.probe(ctx, l, 0)
+		_, err := e.probe(ctx, l, 0)
+		return err
 	}
 	for _, n := range e.heard.numbers() {
 		subs, err := e.subscribe(l, n)
@@ -193,11 +199,12 @@ func (e *Engine) hearAgain(ctx context.Context, l *link) error {
 			b.subs = subs
 		}
 		e.heard.mu.Unlock()
-		if err := e.probe(ctx, l, n); err != nil {
+		if _, err := e.probe(ctx, l, n); err != nil {
 			return err
 		}
 	}
-	return l.sendProbe(ctx, 0, []byte(e.node))
+	_, err := l.sendProbe(ctx, 0, []byte(e.node))
+	return err
 }
 
 func (h *heard) numbers() []int {
@@ -214,8 +221,8 @@ func (h *heard) numbers() []int {
 const probeEvery = 250 * time.Millisecond
 
 // probe returns when a message of the bucket has gone through the log and come
-// back: from now on everything does.
-func (e *Engine) probe(ctx context.Context, l *link, n int) error {
+// back: what is stored behind it does too. It returns the probe's sequence.
+func (e *Engine) probe(ctx context.Context, l *link, n int) (from uint64, err error) {
 	back := make(chan struct{})
 	name := e.node + "/" + strconv.FormatUint(e.heard.lastProbe.Add(1), 36)
 	e.heard.mu.Lock()
@@ -230,16 +237,17 @@ func (e *Engine) probe(ctx context.Context, l *link, n int) error {
 	defer ticker.Stop()
 	for {
 		e.stats.probes.Add(1)
-		err := l.sendProbe(ctx, n, []byte(name))
+		seq, err := l.sendProbe(ctx, n, []byte(name))
+		from = max(from, seq)
 		select {
 		case <-back:
-			return nil
+			return from, nil
 		case <-ticker.C:
 		case <-ctx.Done():
 			if err == nil {
 				err = context.Cause(ctx)
 			}
-			return earshotError("a message did not come back through the log", err)
+			return 0, earshotError("a message did not come back through the log", err)
 		}
 	}
 }
@@ -248,13 +256,17 @@ func earshotError(text string, err error) error {
 	return &earshot.Error{Code: earshot.Unavailable, Text: text, Err: err, RetryAfter: time.Second}
 }
 
-// sendProbe stores a probe, which the log keeps for a second.
-func (l *link) sendProbe(ctx context.Context, n int, data []byte) error {
+// sendProbe stores a probe, which the log keeps for a second, and returns its
+// sequence.
+func (l *link) sendProbe(ctx context.Context, n int, data []byte) (seq uint64, err error) {
 	ctx, cancel := contextFor(ctx, l.engine.config.Deadline)
 	defer cancel()
 	m := natsgo.NewMsg(probeSubject(spaceStored, n, l.engine.node))
 	m.Header[headerTTL] = []string{seconds(minTTL)}
 	m.Data = data
-	_, err := l.js.PublishMsg(ctx, m)
-	return err
+	ack, err := l.js.PublishMsg(ctx, m)
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
 }
