@@ -24,20 +24,25 @@ type channel struct {
 	parts   []*part
 	// reading are the reads of the log that others wait for; nil if there are none.
 	reading map[earshot.Position]chan struct{}
-	// patterns are those that match, as of the app's pattern version.
-	patterns []*pattern
+	// matched are the patterns that match; nil while the app has had none.
+	matched *matched
+	release func() // of the bus's Hear
+}
+
+// matched are the patterns that match a channel, as of the app's pattern version.
+type matched struct {
 	version  uint64
-	release  func() // of the bus's Hear
+	patterns []*pattern
 }
 
 // order is where a logged channel's sequence stands.
 type order struct {
 	epoch uint16
+	// heard says that a message was delivered, so that last is one's sequence.
+	heard bool
 	// last is the newest sequence that was delivered, or before which nothing
 	// is owed to anybody.
 	last uint64
-	// heard says that a message was delivered, so that last is one's sequence.
-	heard bool
 	// filling holds what arrived while a gap is being filled; nil if none is.
 	filling *filling
 }
@@ -161,9 +166,12 @@ func put(parts []*part, d *delivery, b *batch) {
 
 // matching returns the app's patterns that match the channel. The channel is locked.
 func (c *channel) matching() []*pattern {
-	if v := c.app.patternVersion.Load(); v != c.version {
-		c.patterns = c.app.match(c.name)
-		c.version = v
+	v := c.app.patternVersion.Load()
+	if v == 0 {
+		return nil
 	}
-	return c.patterns
+	if c.matched == nil || c.matched.version != v {
+		c.matched = &matched{version: v, patterns: c.app.match(c.name)}
+	}
+	return c.matched.patterns
 }

@@ -237,7 +237,7 @@ type part struct {
 	subs  []*Sub
 	count atomic.Int32 // len(subs), to be read without the lock
 	enc   *Encoding    // the first encoding in use
-	more  []*Encoding  // further ones
+	more  *[]*Encoding // further ones; nil for none, as nearly always
 }
 
 // uses records an encoding; owner and shard are locked. Now and then it forgets
@@ -246,15 +246,23 @@ func (p *part) uses(e *Encoding) {
 	if p.enc == nil {
 		p.enc = e
 	}
-	if p.enc == e || slices.Contains(p.more, e) {
+	if p.enc == e {
 		return
 	}
-	if len(p.more) == cap(p.more) {
-		p.more = slices.DeleteFunc(p.more, func(old *Encoding) bool {
+	if p.more == nil {
+		p.more = &[]*Encoding{e}
+		return
+	}
+	more := *p.more
+	if slices.Contains(more, e) {
+		return
+	}
+	if len(more) == cap(more) {
+		more = slices.DeleteFunc(more, func(old *Encoding) bool {
 			return !slices.ContainsFunc(p.subs, func(s *Sub) bool { return s.enc == old })
 		})
 	}
-	p.more = append(p.more, e)
+	*p.more = append(more, e)
 }
 
 // join adds a subscription to the part of its owner, which is locked; it drops
@@ -289,7 +297,10 @@ func (p *part) renderAll(d *delivery) {
 	if p.enc != nil {
 		d.frame(p.shard.hub, p.enc)
 	}
-	for _, e := range p.more {
+	if p.more == nil {
+		return
+	}
+	for _, e := range *p.more {
 		d.frame(p.shard.hub, e)
 	}
 }

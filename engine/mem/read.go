@@ -99,11 +99,11 @@ func fits(in []*earshot.Message, r *hub.Range) int {
 
 // exact reports whether all after a position is there, but what has expired.
 func (s *Store) exact(l *log, after earshot.Position) bool {
-	if after.IsZero() {
-		return l.removed == 0
-	}
-	if after.Epoch != s.epoch || after.Seq > s.seq {
+	switch {
+	case !after.IsZero() && (after.Epoch != s.epoch || after.Seq > s.seq):
 		return false
+	case after.Seq == 0:
+		return l.removed == 0
 	}
 	return l.removed < after.Seq
 }
