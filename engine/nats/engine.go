@@ -13,7 +13,6 @@ import (
 	"github.com/nats-io/nuid"
 
 	"github.com/earshot-io/earshot"
-	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/hub"
 )
 
@@ -61,10 +60,7 @@ type Engine struct {
 	running   sync.WaitGroup
 }
 
-var (
-	_ hub.Engine   = (*Engine)(nil)
-	_ auth.Spender = (*Engine)(nil)
-)
+var _ hub.Engine = (*Engine)(nil)
 
 // breakage is what only a restart of the embedded server mends.
 type breakage struct {
