@@ -125,5 +125,5 @@ func (p promise) run(t *testing.T, m Maker) {
 const patience = 60 * time.Second
 
 func promises() []promise {
-	return slices.Concat(logPromises(), readPromises(), busPromises(), hubPromises())
+	return slices.Concat(logPromises(), readPromises(), busPromises(), wherePromises(), hubPromises())
 }
