@@ -83,6 +83,23 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
+// TestPatternOwesNothingOlder has messages that were stored before anybody heard
+// their channel: they are no gap before the first live one.
+func TestPatternOwesNothingOlder(t *testing.T) {
+	run(t, hub.Config{}, func(r *rig) {
+		r.publish("a.x", "stored before")
+		synctest.Wait()
+		c := r.connect(everything())
+		c.subscribe(hub.Join{Pattern: mqtt("a.+"), Allowed: true, Encoding: text()})
+		r.publish("a.x", "live")
+		synctest.Wait()
+		c.expect("ok", "live")
+		if gaps := r.hub.Stats().Gaps; gaps != 0 {
+			r.Errorf("%d gaps were noticed where none is", gaps)
+		}
+	})
+}
+
 // TestPatternBesideChannel has both on one connection, and ends each.
 func TestPatternBesideChannel(t *testing.T) {
 	run(t, hub.Config{}, func(r *rig) {
