@@ -34,9 +34,18 @@
 // The shard's lock guards output: the queue, the timer, the goodbye, the
 // descriptor for writing. The input side has one owner at a time, who claimed
 // it (Conn.flags): the loop's goroutine for one read, or the worker that it
-// started, which hands the messages to hub.Conn.Receive, reads on, and ends when
-// there is nothing more. Nothing is read while Receive runs. Only the input's
-// owner ends a connection, with the shard locked, so a descriptor is never
-// closed under a reader or a writer; everybody else asks for the end by shutting
-// the socket down, which wakes the loop.
+// hired, which hands the messages to hub.Conn.Receive, reads on, and is free
+// when there is nothing more; a few free workers wait for the next job, the
+// others end. Nothing is read while Receive runs. Only the input's owner ends a
+// connection, with the shard locked, so a descriptor is never closed under a
+// reader or a writer; everybody else asks for the end by shutting the socket
+// down, which wakes the loop.
+//
+// # Memory
+//
+// An idle connection is a Conn and its decoder, about 240 bytes, without a
+// buffer. What a burst of connections or messages left behind is given back to
+// the system within a few seconds after it (Transport.calm), since Go's own pace
+// would keep it for minutes; that costs one full collection, and is not done
+// while the transport is busy.
 package transport

@@ -66,10 +66,48 @@ func (c *Conn) ready(buf *buffer) {
 	for {
 		s := c.read(buf)
 		if !s.idle() {
-			go c.work(s)
+			c.loop.hire(c, s)
 			return
 		}
 		if c.release() {
+			return
+		}
+	}
+}
+
+// maxIdle is how many workers of a loop wait for the next job, instead of
+// ending: handing over to one costs half of what a new goroutine does.
+const maxIdle = 4
+
+// A job is what a worker does: a read's outcome, and all that follows it.
+type job struct {
+	c *Conn
+	s step
+}
+
+// hire gives a job to a worker that waits, or to a new one: no session ever
+// waits for another one's.
+func (l *loop) hire(c *Conn, s step) {
+	select {
+	case l.jobs <- job{c, s}:
+	default:
+		l.transport.running.Go(func() { l.serve(job{c, s}) })
+	}
+}
+
+// serve does j, and further jobs as long as few enough workers wait.
+func (l *loop) serve(j job) {
+	for {
+		j.c.work(j.s)
+		j = job{}
+		if l.idle.Add(1) > maxIdle {
+			l.idle.Add(-1)
+			return
+		}
+		select {
+		case j = <-l.jobs:
+			l.idle.Add(-1)
+		case <-l.transport.stop:
 			return
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -29,6 +30,8 @@ type loop struct {
 	shard     *hub.Shard
 	buffers   *sync.Pool
 	counts    counts
+	jobs      chan job
+	idle      atomic.Int32 // workers that wait for a job
 
 	// The shard's lock guards what follows.
 
@@ -41,7 +44,7 @@ type loop struct {
 }
 
 func newLoop(t *Transport, s *hub.Shard) (*loop, error) {
-	l := &loop{transport: t, shard: s, buffers: newBuffers()}
+	l := &loop{transport: t, shard: s, buffers: newBuffers(), jobs: make(chan job)}
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)

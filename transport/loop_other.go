@@ -5,6 +5,7 @@ package transport
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/earshot-io/earshot/hub"
 )
@@ -16,6 +17,8 @@ type loop struct {
 	shard     *hub.Shard
 	buffers   *sync.Pool
 	counts    counts
+	jobs      chan job
+	idle      atomic.Int32
 
 	// The shard's lock guards what follows.
 
@@ -24,7 +27,7 @@ type loop struct {
 }
 
 func newLoop(t *Transport, s *hub.Shard) (*loop, error) {
-	return &loop{transport: t, shard: s, buffers: newBuffers()}, nil
+	return &loop{transport: t, shard: s, buffers: newBuffers(), jobs: make(chan job)}, nil
 }
 
 func (l *loop) close() error { return nil }

@@ -120,7 +120,10 @@ var ways = []way{{name: "epoll"}, {name: "goroutines", goroutines: true}, {name:
 // overAll runs a test over every way.
 func overAll(t *testing.T, f func(t *testing.T, w way)) {
 	for _, w := range ways {
-		t.Run(w.name, func(t *testing.T) { f(t, w) })
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			f(t, w)
+		})
 	}
 }
 
