@@ -16,7 +16,7 @@ func (s *sink) Flush() int            { return 0 }
 func (s *sink) Close(hub.Goodbye)     {}
 
 // dialogue opens a connection that carries nothing anywhere.
-func dialogue(b *testing.B, s *server) *hub.Conn {
+func dialogue(b testing.TB, s *server) *hub.Conn {
 	a, refused := s.admit(token(b, claims{"scope": "connect", "uid": "publisher", "channels": claims{"*": claims{"subscribe": true, "messages": claims{"*": claims{"publish": true, "echo": true}}}}}))
 	if refused != nil {
 		b.Fatal(refused)
@@ -117,5 +117,23 @@ func BenchmarkConnect(b *testing.B) {
 		}
 		c.Serve(session)
 		c.Ended(hub.End{})
+	}
+}
+
+// TestPublishAllocates holds a client's live publish to its few allocations:
+// the message with its two names and sender, its delivery, one frame for all
+// who hear it, and the input itself.
+func TestPublishAllocates(t *testing.T) {
+	s := newServer(t, hotsock.DefaultConfig())
+	c := dialogue(t, s)
+	c.Receive(hub.Input{Data: []byte(`{"event":"hotsock.subscribe","channel":"live.room.17"}`)})
+	settled(c)
+	before := s.hub.Stats().Delivered
+	got := testing.AllocsPerRun(200, func() { c.Receive(hub.Input{Data: append([]byte(nil), published...)}) })
+	if got > 15 { // the race detector drops some of what is pooled
+		t.Errorf("a publish allocates %v times", got)
+	}
+	if n := s.hub.Stats().Delivered - before; n != 201 {
+		t.Errorf("201 publishes were delivered %d times", n)
 	}
 }
