@@ -29,11 +29,13 @@ func TestTerms(t *testing.T) {
 		{"another event", []Grant{grant("a", 0, 0, EventGrant{Event: Exact("f"), Allow: Publish})}, "e", 0},
 		{
 			"an event denies what the channel allows",
-			[]Grant{grant("a", Publish, 0, EventGrant{Event: Glob("e*"), Deny: Publish})}, "e1", 0,
+			[]Grant{grant("a", Publish, 0, EventGrant{Event: Glob("e*"), Deny: Publish})},
+			"e1", 0,
 		},
 		{
 			"a channel denies what an event allows",
-			[]Grant{grant("*", 0, Publish), grant("a", 0, 0, EventGrant{Event: Exact("e"), Allow: Publish})}, "e", 0,
+			[]Grant{grant("*", 0, Publish), grant("a", 0, 0, EventGrant{Event: Exact("e"), Allow: Publish})},
+			"e", 0,
 		},
 	} {
 		id := Identity{Grants: c.grants}
@@ -55,8 +57,12 @@ func TestStoreOfTerms(t *testing.T) {
 		in   []time.Duration
 		want time.Duration
 	}{
-		{nil, 0}, {[]time.Duration{time.Second, time.Minute}, time.Minute}, {[]time.Duration{Forever, time.Hour}, Forever},
-		{[]time.Duration{time.Hour, Forever, 0}, Forever}, {[]time.Duration{Forever, Forever}, Forever}, {[]time.Duration{0, 0}, 0},
+		{nil, 0},
+		{[]time.Duration{time.Second, time.Minute}, time.Minute},
+		{[]time.Duration{Forever, time.Hour}, Forever},
+		{[]time.Duration{time.Hour, Forever, 0}, Forever},
+		{[]time.Duration{Forever, Forever}, Forever},
+		{[]time.Duration{0, 0}, 0},
 	} {
 		if got := store(c.in...); got != c.want {
 			t.Errorf("%v: %v, want %v", c.in, got, c.want)

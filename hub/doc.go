@@ -14,7 +14,7 @@
 //
 // # Order of locks
 //
-//	app → channel or pattern → shard → inbox
+//	app → channel → the app's patterns → pattern → shard → inbox
 //
 // Two locks of one kind are never held together. No lock is held for I/O, for
 // a channel or for foreign code, except: rendering happens under a channel's

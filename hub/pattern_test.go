@@ -39,7 +39,8 @@ func TestPatterns(t *testing.T) {
 		mqtt("a"), mqtt("a.+"), mqtt("+.b"), mqtt("#"), mqtt("a.#"), mqtt("#.b"), mqtt("a.#.b"), mqtt("+"), mqtt("+.+"),
 		mqtt("#.#"), mqtt("a.+.#"), mqtt("#.+"), mqtt(".#"), mqtt("+.#.b.#"), earshot.Glob("*"), earshot.Glob("a*"),
 		earshot.Glob("a.*b"), earshot.Glob("*.b"), earshot.Glob("a.b.*"), earshot.Exact("a.b"), earshot.Exact("a." + earshot.AnyLevels),
-		earshot.Levels('/', "a.b"), earshot.Levels('/', earshot.OneLevel), earshot.Levels('.', "a.b"), regexp, {},
+		earshot.Levels('/', "a.b"), earshot.Levels('/', earshot.OneLevel), earshot.Levels('.', "a.b"), regexp,
+		{},
 	}
 	names := []string{"a", "b", "a.b", "a..b", "a.b.b", "a.x.b", ".", ".a", "a.", "ab", "a.b.c.d", "b.a.b", "a." + earshot.AnyLevels, "a/b", "x.y.z.b.b"}
 	for _, kind := range []string{"logged", "live"} {
