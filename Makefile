@@ -1,34 +1,56 @@
 # Everything a developer types. `make test` installs what it needs.
 
 GO ?= go
-FUZZTIME ?= 3s
+FUZZTIME ?= 10000x
+export GO
 
-.PHONY: build test lint unit fuzz conformance bench soak
+# section names what begins, so that a long log can be read.
+section = @printf '\n== %s\n' "$(1)"
+
+.PHONY: help build test need lint unit fuzz conformance bench soak
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/earshot
 	$(GO) build -trimpath -o bin/earshot ./cmd/earshot
 
-test: lint unit fuzz conformance ## everything, in under 20 minutes on two cores
+# One after the other, whatever -j says: they measure, and share two cores.
+test: ## everything, in under 20 minutes on two cores
+	@$(MAKE) --no-print-directory need
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory fuzz
+	@$(MAKE) --no-print-directory conformance
+	$(call section,everything passed)
+
+need: ## what the tests need besides Go; installed on Debian
+	$(call section,need)
+	@./scripts/need
 
 lint: ## go vet, staticcheck, gofumpt
+	$(call section,lint)
 	$(GO) vet ./...
-	GOOS=darwin $(GO) vet ./transport ./ws ./stream ./hub
+	GOOS=darwin $(GO) vet ./...
 	$(GO) tool staticcheck ./...
-	@unformatted=$$($(GO) tool gofumpt -l .); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
+	@unformatted=$$($(GO) tool gofumpt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not formatted:"; echo "$$unformatted"; exit 1; fi
 
-unit: ## unit tests, promises, faults, all with the race detector
+unit: ## unit tests, promises and faults, with the race detector
+	$(call section,unit)
 	$(GO) test -race -timeout 15m ./...
 
-fuzz: ## each fuzz target for FUZZTIME
-	./scripts/fuzz $(FUZZTIME)
+fuzz: ## each fuzz target with 10000 inputs, or FUZZTIME
+	$(call section,fuzz)
+	@./scripts/fuzz $(FUZZTIME)
 
 conformance: build ## real clients against the built server
-	./conformance/run.sh
+	$(call section,conformance)
+	@./conformance/run.sh
 
-bench: build ## load figures, each beside its floor
-	./scripts/bench
+bench: build ## load figures, each beside its floor; eight minutes
+	@./scripts/bench
 
-soak: build ## long: fuzz hours, kills and power cuts many times over
+soak: build ## long: kills and power cuts many times over, hours of fuzzing
 	EARSHOT_SOAK=20 $(GO) test -count=1 -timeout 60m -run 'TestKill' ./faults ./engine/nats
 	EARSHOT_SOAK=50 $(GO) test -count=1 -timeout 60m -run 'TestPowerCut' ./engine/nats
-	./scripts/fuzz 10m
+	@./scripts/fuzz 10000000x
