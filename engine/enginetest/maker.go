@@ -122,7 +122,7 @@ func (p promise) run(t *testing.T, m Maker) {
 }
 
 // patience is how long a test may take.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 func promises() []promise {
 	return slices.Concat(logPromises(), readPromises(), busPromises(), wherePromises(), hubPromises())

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -235,9 +236,11 @@ func (a *appending) refused(code int, err error) {
 		a.fail(err)
 	case codeFull:
 		a.finish(hub.Appended{}, &earshot.Error{Code: earshot.Full, Text: "storage is full", Err: err, RetryAfter: 10 * time.Second})
-	case codeStoreFailed:
-		a.fail(err)
 	default:
+		if code == codeStoreFailed && strings.Contains(err.Error(), "maximum bytes") {
+			a.refused(codeFull, err)
+			return
+		}
 		a.finish(hub.Appended{}, unavailable(err))
 	}
 }

@@ -252,11 +252,13 @@ func powerCut(t *testing.T, long time.Duration, env ...string) (acked, lost int)
 
 func TestPowerCut(t *testing.T) {
 	for round := range rounds(2) {
-		acked, lost := powerCut(t, time.Duration(300+450*(round%5))*time.Millisecond)
-		if lost > 0 || acked == 0 {
-			t.Errorf("round %d: %d of %d acknowledged messages are lost", round, lost, acked)
-		}
-		t.Logf("round %d: %d acknowledged, %d lost", round, acked, lost)
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			acked, lost := powerCut(t, time.Duration(300+450*(round%5))*time.Millisecond)
+			if lost > 0 || acked == 0 {
+				t.Errorf("%d of %d acknowledged messages are lost", lost, acked)
+			}
+			t.Logf("%d acknowledged, %d lost", acked, lost)
+		})
 	}
 }
 

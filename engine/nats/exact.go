@@ -86,7 +86,6 @@ type ledger struct {
 	counts map[channelName]*tally
 	queue  []ledgerItem // what has to be looked at
 	seen   uint64       // newest sequence counted
-	failed uint64       // sequence up to which a record could not be written
 }
 
 // A tally bounds how many messages a channel has.

@@ -27,7 +27,7 @@ const (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
-		child(Config{Dir: dir, unsafe: os.Getenv(childUnsafe) != ""})
+		child(Config{Dir: dir, Cap: deep, unsafe: os.Getenv(childUnsafe) != ""})
 		return
 	}
 	os.Exit(m.Run())

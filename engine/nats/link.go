@@ -75,10 +75,15 @@ func (e *Engine) furnish(ctx context.Context, l *link) error {
 // makeStreams makes the streams that are not there yet, or brings them up to date.
 func (l *link) makeStreams(ctx context.Context) error {
 	c := l.engine.config
+	most, err := l.engine.maxLog()
+	if err != nil {
+		return err
+	}
 	configs := []jetstream.StreamConfig{
 		{
 			Name: logStream, Subjects: []string{spaceStored + ".>"}, Storage: jetstream.FileStorage,
 			MaxMsgsPerSubject: int64(c.Cap), Duplicates: keyWindow, AllowMsgTTL: true, AllowDirect: true,
+			MaxBytes: most, Discard: jetstream.DiscardNew,
 			RePublish: &jetstream.RePublish{Source: spaceStored + ".>", Destination: spaceDelivered + ".>"},
 		},
 		{
@@ -126,7 +131,7 @@ func (l *link) makeStream(ctx context.Context, c jetstream.StreamConfig) (jetstr
 	}
 	for {
 		c.Replicas = l.replicas
-		s, err := l.js.CreateOrUpdateStream(ctx, c)
+		s, err := l.stream(ctx, c)
 		if err == nil {
 			// A stream whose beginning is not on disk would be gone after a crash.
 			return s, l.engine.sync(ctx)
@@ -143,6 +148,25 @@ func (l *link) makeStream(ctx context.Context, c jetstream.StreamConfig) (jetstr
 			return nil, err
 		}
 	}
+}
+
+// stream returns the stream as it is, if it is as it should be: an update of a
+// cluster's stream disturbs its readers.
+func (l *link) stream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	s, err := l.js.Stream(ctx, c.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return l.js.CreateOrUpdateStream(ctx, c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	is := s.CachedInfo().Config
+	l.replicas = is.Replicas
+	if is.MaxMsgsPerSubject == c.MaxMsgsPerSubject && max(is.MaxBytes, 0) == max(c.MaxBytes, 0) && is.Discard == c.Discard {
+		return s, nil
+	}
+	c.Replicas = is.Replicas
+	return l.js.UpdateStream(ctx, c)
 }
 
 // again waits before something is tried again; false if there is no time.

@@ -51,6 +51,12 @@ func (b *batch) answer(m *natsgo.Msg) (more bool) {
 
 func (b *batch) fail(error) { close(b.lost) }
 
+// askedAgain is when a direct read without an answer is sent once more: a
+// replica that stops, or is being changed, does not always answer.
+const askedAgain = time.Second
+
+var errSilent = errors.New("no answer")
+
 // direct reads up to n messages of a subject from a sequence on, from any
 // replica. More says that there are others behind them. A replica that is
 // behind the others misses the newest.
@@ -60,6 +66,16 @@ func (l *link) direct(ctx context.Context, subject string, from uint64, n int) (
 	if err != nil {
 		return nil, false, err
 	}
+	for {
+		ms, more, err = l.askDirect(ctx, request, n)
+		if !errors.Is(err, errSilent) || ctx.Err() != nil {
+			return ms, more, err
+		}
+	}
+}
+
+// askDirect sends one direct read and collects its answers.
+func (l *link) askDirect(ctx context.Context, request []byte, n int) (ms []stored, more bool, err error) {
 	b := &batch{make(chan *natsgo.Msg, n+1), make(chan struct{})}
 	id, reply, err := l.calls.begin(b, time.Time{})
 	if err != nil {
@@ -69,32 +85,42 @@ func (l *link) direct(ctx context.Context, subject string, from uint64, n int) (
 	if err := l.conn.PublishRequest("$JS.API.DIRECT.GET."+logStream, reply, request); err != nil {
 		return nil, false, err
 	}
+	patience := time.NewTimer(askedAgain)
+	defer patience.Stop()
 	for {
 		select {
 		case <-b.lost:
 			return nil, false, errLost
-		case m := <-b.answers:
-			switch status := header(m, headerStatus); status {
-			case "":
-				s, ok := readStored(m)
-				if !ok {
-					return nil, false, errors.New("an answer without a sequence")
-				}
-				s.stamp = l.engine.stamp(s.seq, s.stamp)
-				l.engine.timeline.settled(ctx, s.seq, s.stamp)
-				ms = append(ms, s)
-			case "204":
-				pending := header(m, headerPending)
-				return ms, pending != "" && pending != "0", nil
-			case "404":
-				return nil, false, nil
-			default:
-				return nil, false, fmt.Errorf("the log answers %s %s", status, header(m, "Description"))
-			}
+		case <-patience.C:
+			return nil, false, errSilent
 		case <-ctx.Done():
 			return nil, false, context.Cause(ctx)
+		case m := <-b.answers:
+			if status := header(m, headerStatus); status != "" {
+				return endOfBatch(m, status, ms)
+			}
+			s, ok := readStored(m)
+			if !ok {
+				return nil, false, errors.New("an answer without a sequence")
+			}
+			s.stamp = l.engine.stamp(s.seq, s.stamp)
+			l.engine.timeline.settled(ctx, s.seq, s.stamp)
+			ms = append(ms, s)
+			patience.Reset(askedAgain)
 		}
 	}
+}
+
+// endOfBatch reads the last answer to a direct read.
+func endOfBatch(m *natsgo.Msg, status string, ms []stored) ([]stored, bool, error) {
+	switch status {
+	case "204":
+		pending := header(m, headerPending)
+		return ms, pending != "" && pending != "0", nil
+	case "404":
+		return nil, false, nil
+	}
+	return nil, false, fmt.Errorf("the log answers %s %s", status, header(m, "Description"))
 }
 
 // atLeader reads the first message of a subject from a sequence on, or the

@@ -97,6 +97,16 @@ func (e *Engine) maxStore() (int64, error) {
 	return most, nil
 }
 
+// maxLog is the bound for messages; -1 for none. What is recorded about them
+// has room when they have none.
+func (e *Engine) maxLog() (int64, error) {
+	if !e.config.embedded() {
+		return -1, nil
+	}
+	store, err := e.maxStore()
+	return store - max(store/20, 1<<20), err
+}
+
 // minFree is how much of the filesystem has to stay free.
 func (e *Engine) minFree(total int64) int64 {
 	if e.config.MinFree != 0 {

@@ -92,7 +92,8 @@ func FuzzEnvelope(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, m := range []*earshot.Message{
-		{}, {Event: "e", Kind: earshot.Binary, Data: []byte{0, 255}, Store: earshot.Forever, Skip: earshot.NewConnID()},
+		{},
+		{Event: "e", Kind: earshot.Binary, Data: []byte{0, 255}, Store: earshot.Forever, Skip: earshot.NewConnID()},
 		{Kind: earshot.Text, Data: []byte("é"), Headers: map[string]string{"a": "b"}, Sender: &earshot.Sender{UID: "u", HasUID: true, Meta: []byte("{}")}},
 	} {
 		b, err := c.seal(m, true, 3)

@@ -170,10 +170,7 @@ func (e *Engine) loadSteps(ctx context.Context, l *link) error {
 	}
 	e.ledger.begin(info.State.Msgs)
 	if seq := info.State.LastSeq; seq > 0 && !info.State.LastTime.IsZero() {
-		ms := e.timeline.at(seq, e.stamp(seq, info.State.LastTime)).UnixMilli()
-		if ms > e.timeline.newest.Load() {
-			e.timeline.newest.Store(ms)
-		}
+		e.timeline.saw(seq, e.stamp(seq, info.State.LastTime))
 	}
 	return nil
 }
@@ -274,6 +271,9 @@ func (e *Engine) recordBehind() error {
 	}
 	now := e.config.Now().UnixMilli()
 	s := step{info.State.LastSeq + 1, e.timeline.newest.Load() - now}
+	if s.Add <= 0 {
+		return nil // it has caught up meanwhile
+	}
 	e.log.Warn("the clock is behind what is stored: ids run ahead of it", "by", fmt.Sprint(time.Duration(s.Add)*time.Millisecond))
 	return e.record(ctx, l, s)
 }
