@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 
-	"github.com/earshot-io/earshot/app"
 	"github.com/earshot-io/earshot/config"
 )
 
@@ -25,12 +24,10 @@ type configCheckCmd struct{ configFile }
 // Run says all that is wrong.
 func (c *configCheckCmd) Run(w *world) error {
 	settings, err := loadSettings(c.File, w)
-	if err == nil {
-		err = app.Check(settings)
+	if err := everyProblem(settings, err); err != nil {
+		return err
 	}
-	if err == nil {
-		_, err = fmt.Fprintln(w.out, c.File+" is in order")
-	}
+	_, err = fmt.Fprintln(w.out, c.File+" is in order")
 	return err
 }
 

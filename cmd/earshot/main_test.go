@@ -247,7 +247,7 @@ func TestConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, errs := run(t, 1, "config", "check", file)
-	if !strings.Contains(errs, "2 problems") || !strings.Contains(errs, "did you mean server.listen?") || !strings.Contains(errs, "did you mean log.level?") {
+	if !strings.Contains(errs, "3 problems") || !strings.Contains(errs, "apps: there is none") || !strings.Contains(errs, "did you mean server.listen?") || !strings.Contains(errs, "did you mean log.level?") {
 		t.Errorf("got %s", errs)
 	}
 	doc, _ := run(t, 0, "config", "doc")

@@ -19,7 +19,7 @@ type serveCmd struct {
 // Run serves until it is told to stop.
 func (s *serveCmd) Run(w *world) error {
 	c, err := s.settings(w)
-	if err != nil {
+	if err := everyProblem(c, err); err != nil {
 		return err
 	}
 	a, err := app.New(c, app.Options{Log: newLog(c, w.err)})
@@ -31,25 +31,38 @@ func (s *serveCmd) Run(w *world) error {
 
 func (s *serveCmd) settings(w *world) (*config.Config, error) {
 	c, err := loadSettings(s.Config, w)
-	if err != nil {
-		return nil, err
-	}
 	if s.Listen != "" {
 		c.Server.Listen = s.Listen
 	}
 	if s.Data != "" {
 		c.Engine.Data = s.Data
 	}
-	return c, nil
+	return c, err
 }
 
-// loadSettings reads a file of settings. What cannot be read is an error at
-// once; what can be read and cannot be meant is for app.Check.
+// everyProblem adds to the problems of reading settings those of what was read,
+// so that all are told at once. An error that is not about settings is enough.
+func everyProblem(c *config.Config, err error) error {
+	var all, more config.Problems
+	if err != nil && !errors.As(err, &all) {
+		return err
+	}
+	if err := app.Check(c); err != nil && !errors.As(err, &more) {
+		return err
+	}
+	if all = append(all, more...); len(all) > 0 {
+		return all
+	}
+	return nil
+}
+
+// loadSettings reads a file of settings. Its problems are not all there may be:
+// everyProblem adds the others.
 func loadSettings(file string, w *world) (*config.Config, error) {
 	c := config.Default()
 	err := c.Load(file, w.env)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s does not exist; `%s token key` prints one to begin with, and `%s dev` needs none", file, w.name, w.name)
+		return c, fmt.Errorf("%s does not exist; `%s token key` prints one to begin with, and `%s dev` needs none", file, w.name, w.name)
 	}
 	return c, err
 }
