@@ -109,7 +109,7 @@ func (d *dialogue) Close(end hub.End) {
 	}
 }
 
-// A ways is how a test server carries its connections.
+// A way is how a test server carries its connections.
 type way struct {
 	name            string
 	goroutines, tls bool
