@@ -49,7 +49,7 @@ func (a *API) Routes(handle func(pattern string, h http.Handler)) {
 	handle("POST /connections/disconnect", a.keyed(a.disconnect))
 	handle("GET /healthz", http.HandlerFunc(a.healthz))
 	handle("GET /readyz", http.HandlerFunc(a.readyz))
-	handle("GET /metrics", http.HandlerFunc(a.metrics))
+	handle("GET /metrics", metricsHandler(a.sources))
 }
 
 // keyed finds the app of the request's key. An error that the handler returns

@@ -1,10 +1,10 @@
 package api
 
 import (
-	"bytes"
 	"net/http"
-	"strconv"
-	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // A Metric is one name on /metrics with its figures.
@@ -42,32 +42,44 @@ func Gauge(name, help string, v float64) Metric {
 	return Metric{Name: name, Help: help, Gauge: true, Samples: []Sample{{Value: v}}}
 }
 
-func (a *API) metrics(w http.ResponseWriter, _ *http.Request) {
-	var page bytes.Buffer
-	for _, source := range a.sources {
-		source(func(m Metric) { m.write(&page) })
-	}
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(page.Bytes())
+// metricsHandler serves the sources' figures in the formats that Prometheus asks
+// for.
+func metricsHandler(sources []Source) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collector(sources)) // the first of its kind
+	page := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		page.ServeHTTP(w, r)
+	})
 }
 
-var escapeHelp = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
+// A collector shows the registry what sources say at the time.
+type collector []Source
 
-// write appends the metric in Prometheus' text format 0.0.4.
-func (m *Metric) write(b *bytes.Buffer) {
-	kind := "counter"
-	if m.Gauge {
-		kind = "gauge"
+// Describe says nothing, which tells the registry that the figures are known
+// only when they are collected.
+func (collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect asks every source.
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	for _, source := range c {
+		source(func(m Metric) { m.collect(out) })
 	}
-	b.WriteString("# HELP " + m.Name + " " + escapeHelp.Replace(m.Help) + "\n# TYPE " + m.Name + " " + kind + "\n")
+}
+
+func (m *Metric) collect(out chan<- prometheus.Metric) {
+	kind := prometheus.CounterValue
+	if m.Gauge {
+		kind = prometheus.GaugeValue
+	}
+	var labels []string
+	if m.Label != "" {
+		labels = []string{m.Label}
+	}
+	desc := prometheus.NewDesc(m.Name, m.Help, labels, nil)
 	for _, s := range m.Samples {
-		b.WriteString(m.Name)
-		if m.Label != "" {
-			b.WriteString("{" + m.Label + "=" + strconv.Quote(s.Label) + "}")
-		}
-		b.WriteByte(' ')
-		b.Write(strconv.AppendFloat(b.AvailableBuffer(), s.Value, 'g', -1, 64))
-		b.WriteByte('\n')
+		values := []string{s.Label}[:len(labels)]
+		out <- prometheus.MustNewConstMetric(desc, kind, s.Value, values...)
 	}
 }
