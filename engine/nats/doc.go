@@ -13,8 +13,11 @@
 //
 // # Order of locks
 //
-// pipeline, barrier, acks, timeline, ledger and buckets have a lock each; none
-// is held while another is taken, for I/O or for foreign code.
+// Pipeline, barrier, calls, timeline, ledger, audits and buckets have a lock
+// each; none is held while another is taken, for I/O or for foreign code. Two
+// more are gates and held for I/O, since who comes has to wait for its outcome:
+// Engine.gate while the clock is behind, and lifeKeeper.mu while the record of
+// the stream's life is written.
 //
 // # Streams and subjects
 //
