@@ -23,6 +23,7 @@ type Conn struct {
 	app      atomic.Pointer[earshot.App]
 	identity atomic.Pointer[earshot.Identity]
 	closing  atomic.Bool // set with the shard locked
+	busy     atomic.Bool // there are tasks; set with the shard locked
 
 	// The shard's lock guards what follows.
 
@@ -219,6 +220,7 @@ func (c *Conn) Receive(in ...Input) {
 			c.Close(err)
 			break
 		}
+		c.keeps(len(m.Data))
 	}
 }
 

@@ -293,6 +293,59 @@ func TestDoIsBounded(t *testing.T) {
 	})
 }
 
+// TestTasksAreBoundedInBytes: tasks keep what the client sent, so large messages
+// hold up sooner than many do. What is no task's is not counted.
+func TestTasksAreBoundedInBytes(t *testing.T) {
+	run(t, hub.Config{}, func(r *rig) {
+		c := r.connect(everything())
+		block := make(chan struct{})
+		handled, ran := 0, 0
+		c.handle = func(_ context.Context, m hub.Input) error {
+			handled++
+			if string(m.Data) != "ping" {
+				c.conn.Do(func(context.Context) {
+					<-block
+					ran++
+				})
+			}
+			return nil
+		}
+		large := hub.Input{Data: make([]byte, 128<<10)}
+		ping := hub.Input{Data: []byte("ping")}
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			for range 1000 {
+				c.conn.Receive(ping)
+			}
+			for range 10 {
+				c.conn.Receive(large, ping)
+			}
+		}()
+		synctest.Wait()
+		if handled > 1000+2*4 {
+			r.Errorf("%d messages of 128 KiB are held in memory", (handled-1000)/2)
+		}
+		for range 10 {
+			block <- struct{}{}
+		}
+		synctest.Wait()
+		<-over
+		if ran != 10 || handled != 1020 {
+			r.Errorf("%d handled, %d ran", handled, ran)
+		}
+		go c.conn.Receive(large, large, large, large, large)
+		synctest.Wait()
+		c.conn.Close(nil)
+		synctest.Wait()
+		close(block)
+		synctest.Wait()
+		if handled == 1025 {
+			r.Error("a connection that closes goes on")
+		}
+	})
+}
+
 // TestTaskContextEnds with the connection.
 func TestTaskContextEnds(t *testing.T) {
 	run(t, hub.Config{}, func(r *rig) {

@@ -7,13 +7,18 @@ import (
 	"github.com/earshot-io/earshot"
 )
 
-// maxTasks is how many tasks may wait for one connection.
-const maxTasks = 256
+// maxTasks is how many tasks may wait for one connection, and maxTaskBytes how
+// much of its client's messages they may keep, but for the last one.
+const (
+	maxTasks     = 256
+	maxTaskBytes = 256 << 10
+)
 
 // tasks are what one connection has to do, one after another, beside Handle.
 // It exists while there is something to do. The shard's lock guards it.
 type tasks struct {
 	waiting []func(context.Context)
+	bytes   int        // of the messages that were handled while any waited
 	room    *sync.Cond // somebody waits for room; nil if nobody does
 }
 
@@ -25,14 +30,7 @@ type tasks struct {
 func (c *Conn) Do(f func(context.Context)) bool {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
-	for !c.closing.Load() && c.tasks != nil && len(c.tasks.waiting) >= maxTasks {
-		if c.tasks.room == nil {
-			c.tasks.room = sync.NewCond(&c.shard.mu)
-		}
-		// What this goroutine has published must not wait too.
-		c.hub.signalAll()
-		c.tasks.room.Wait()
-	}
+	c.await(func(t *tasks) bool { return len(t.waiting) < maxTasks })
 	if c.closing.Load() {
 		return false
 	}
@@ -44,7 +42,38 @@ func (c *Conn) Do(f func(context.Context)) bool {
 		return false
 	}
 	c.tasks = &tasks{}
+	c.busy.Store(true)
 	return true
+}
+
+// await waits until the tasks have room, there are none, or the connection
+// closes. The shard is locked.
+func (c *Conn) await(room func(*tasks) bool) {
+	for !c.closing.Load() && c.tasks != nil && !room(c.tasks) {
+		if c.tasks.room == nil {
+			c.tasks.room = sync.NewCond(&c.shard.mu)
+		}
+		// What this goroutine has published must not wait too.
+		c.hub.signalAll()
+		c.tasks.room.Wait()
+	}
+}
+
+// keeps counts a message that was just handled, since a task that waits may keep
+// it. When they keep too much the client's next message is not handled before
+// all of them have begun: many small messages cost little, but a client that
+// does not read its history could make us remember 256 of the largest.
+func (c *Conn) keeps(size int) {
+	if !c.busy.Load() {
+		return
+	}
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	if c.tasks == nil || len(c.tasks.waiting) == 0 {
+		return
+	}
+	c.tasks.bytes += size
+	c.await(func(t *tasks) bool { return t.bytes < maxTaskBytes })
 }
 
 // Busy reports whether tasks run or wait: what must keep their order then goes
@@ -86,10 +115,13 @@ func (c *Conn) nextTask() func(context.Context) {
 	}
 	if c.closing.Load() || len(t.waiting) == 0 {
 		c.tasks = nil
+		c.busy.Store(false)
 		return nil
 	}
 	f := t.waiting[0]
 	t.waiting[0] = nil
-	t.waiting = t.waiting[1:]
+	if t.waiting = t.waiting[1:]; len(t.waiting) == 0 {
+		t.bytes = 0
+	}
 	return f
 }
