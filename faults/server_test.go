@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -49,6 +50,7 @@ type server struct {
 		Signing   string `json:"signing_key"`
 	}
 	ready time.Duration // from start to /readyz
+	once  sync.Once     // kill
 }
 
 // start runs a server on a data directory and waits until it is ready.
@@ -103,11 +105,14 @@ func (s *server) awaitReady(t *testing.T) {
 	t.Fatal("the server was not ready within 30 s")
 }
 
-// kill ends the server as a crash does. It may be called twice.
+// kill ends the server as a crash does, and returns when it is gone. It may be
+// called more than once, and at once.
 func (s *server) kill() {
-	_ = s.cmd.Process.Signal(syscall.SIGKILL)
-	_ = s.cmd.Wait()
-	http.DefaultClient.CloseIdleConnections()
+	s.once.Do(func() {
+		_ = s.cmd.Process.Signal(syscall.SIGKILL)
+		_ = s.cmd.Wait()
+		http.DefaultClient.CloseIdleConnections()
+	})
 }
 
 // token signs claims as the app's own server would.
