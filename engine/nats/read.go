@@ -74,7 +74,25 @@ func (l *link) direct(ctx context.Context, subject string, from uint64, n int) (
 	}
 }
 
-// askDirect sends one direct read and collects its answers.
+// next reads the first message of a subject from a sequence on, as direct does.
+// The server does not count what is behind it, for which it looks at every
+// message of the newest files: where there are few to be read, one by one is
+// several times cheaper.
+func (l *link) next(ctx context.Context, subject string, from uint64) (ms []stored, more bool, err error) {
+	request, err := json.Marshal(getRequest{Seq: max(from, 1), NextFor: subject})
+	if err != nil {
+		return nil, false, err
+	}
+	for {
+		ms, _, err = l.askDirect(ctx, request, 0)
+		if !errors.Is(err, errSilent) || ctx.Err() != nil {
+			return ms, len(ms) > 0, err
+		}
+	}
+}
+
+// askDirect sends one direct read and collects its answers: up to n and an end,
+// or, for 0, the one answer of a read that is no batch.
 func (l *link) askDirect(ctx context.Context, request []byte, n int) (ms []stored, more bool, err error) {
 	b := &batch{make(chan *natsgo.Msg, n+1), make(chan struct{})}
 	id, reply, err := l.calls.begin(b, time.Time{})
@@ -106,6 +124,9 @@ func (l *link) askDirect(ctx context.Context, request []byte, n int) (ms []store
 			s.stamp = l.engine.stamp(s.seq, s.stamp)
 			l.engine.timeline.settled(ctx, s.seq, s.stamp)
 			ms = append(ms, s)
+			if n == 0 {
+				return ms, true, nil
+			}
 			patience.Reset(askedAgain)
 		}
 	}
@@ -321,8 +342,8 @@ func wait(ctx context.Context, d time.Duration) error {
 // forward fills the page from the oldest.
 func (g *reading) forward(ctx context.Context) error {
 	from := max(g.after, 1) // including after itself, to see whether it exists
-	for {
-		ms, more, err := g.l.direct(ctx, g.subject, from, g.limit-len(g.page.Messages)+2)
+	for asked := 0; ; asked++ {
+		ms, more, err := g.ask(ctx, from, asked)
 		if err != nil {
 			return err
 		}
@@ -339,6 +360,19 @@ func (g *reading) forward(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// fewMessages is how many messages a page reads one by one, before it reads the
+// rest in batches.
+const fewMessages = 8
+
+// ask reads what comes from a sequence on. Without a depth nobody needs to know
+// how many there are; from the beginning there may be many.
+func (g *reading) ask(ctx context.Context, from uint64, asked int) (ms []stored, more bool, err error) {
+	if g.depth == math.MaxUint64 && g.after > 0 && asked < fewMessages {
+		return g.l.next(ctx, g.subject, from)
+	}
+	return g.l.direct(ctx, g.subject, from, g.limit-len(g.page.Messages)+2)
 }
 
 // take puts a message into a forward page; it reports that the page is done.
