@@ -67,6 +67,7 @@ type Decoded struct {
 	// from now on.
 	In []hub.Input
 	// Reply is sent to the client at once, between frames: the answer to a ping.
+	// It takes the place of one that the client has not taken yet.
 	Reply []byte
 	// Bye says that the client has said goodbye, with Code and Reason, 0 and
 	// empty if it gave none. What comes after it is not decoded.
@@ -78,6 +79,9 @@ type Decoded struct {
 // Raw is the Op of a frame whose Body goes on the wire as it is, whatever the
 // Format: the answer to a handshake, a pong.
 const Raw hub.Op = 255
+
+// reply is Raw for a decoder's Reply, which a newer one replaces while it waits.
+const reply = Raw - 1
 
 // raw returns a frame of wire bytes.
 func raw(b []byte) *hub.Frame { return &hub.Frame{Op: Raw, Body: b} }

@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -223,6 +225,47 @@ func TestHalfClosedClientGetsTheRest(t *testing.T) {
 		}
 		if end := receive(t, l.ends); end != (hub.End{Peer: true}) {
 			t.Errorf("the session was told %+v", end)
+		}
+	})
+}
+
+// answerer answers each line at once.
+type answerer struct{ lineCutter }
+
+func (a answerer) Decode(in []byte, d *Decoded) (n int, err error) {
+	n, err = a.lineCutter.Decode(in, d)
+	for _, m := range d.In {
+		d.Reply = fmt.Appendf(d.Reply, "to %s\n", m.Data)
+	}
+	d.In = nil
+	return n, err
+}
+
+// TestAnswersDoNotGather asks again and again without reading the answers: only
+// the newest one waits.
+func TestAnswersDoNotGather(t *testing.T) {
+	overBoth(t, func(t *testing.T, config Config) {
+		b := newBed(t, config, hub.Config{QueueBytes: 64 << 20})
+		client, conn := b.open(t, &Kind{Format: &lines{}}, answerer{}, "", &listener{})
+		for range 16 {
+			if err := conn.Send(hub.BinaryFrame(bytes.Repeat([]byte("x"), 1<<20))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		asked := uint64(0)
+		for i := range 500 {
+			n, err := fmt.Fprintf(client, "%d\n", i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for asked += uint64(n); b.wire.Stats().BytesIn < asked; {
+				runtime.Gosched()
+			}
+		}
+		_ = client.CloseWrite()
+		got := strings.TrimLeft(readAll(t, client), "x")
+		if !strings.HasSuffix(got, "to 499\n") || strings.Count(got, "to ") > 2 {
+			t.Errorf("%d answers waited; the last are %q", strings.Count(got, "to "), got[max(0, len(got)-30):])
 		}
 	})
 }

@@ -215,12 +215,20 @@ func (c *Conn) keep(rest []byte) {
 	}
 }
 
-// reply answers at once.
+// reply answers at once. A client that asks but does not read is told the newest
+// answer only (RFC 6455 §5.5.3): the others would gather without bound.
 func (c *Conn) reply(b []byte) {
 	c.loop.shard.Lock()
 	defer c.loop.shard.Unlock()
-	if c.leaving == nil {
-		c.Push(raw(b))
-		c.flush()
+	if c.leaving != nil {
+		return
 	}
+	f := &hub.Frame{Op: reply, Body: b}
+	if last := len(c.queue) - 1; last >= 0 && c.queue[last].Op == reply && (last > 0 || c.offset == 0) {
+		c.waiting += int32(f.Len() - c.queue[last].Len())
+		c.queue[last] = f
+	} else {
+		c.Push(f)
+	}
+	c.flush()
 }

@@ -156,7 +156,7 @@ func (b *batch) build(format Format, queue []*hub.Frame) {
 			b.full = true
 			return
 		}
-		if f.Op == Raw {
+		if f.Op >= reply {
 			b.bytes = append(b.bytes, f.Body...)
 		} else {
 			b.bytes = format.Append(b.bytes, f)
