@@ -22,6 +22,9 @@ type Publishing struct {
 	// Outstanding is how many publishes may be under way without a rate; one is
 	// complete when all its subscribers have it.
 	Outstanding int `json:"outstanding"`
+	// Store is for how many seconds history keeps a message that is published
+	// over HTTP on a logged channel; over WebSocket the token says that.
+	Store int `json:"store,omitempty"`
 	// Size is the bytes of a message's data.
 	Size int `json:"size"`
 }

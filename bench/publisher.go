@@ -84,6 +84,9 @@ func (p *publisher) appendMessage(b []byte, o order) []byte {
 	s := stamp{sent: p.desk.sentAt(o), publisher: p.number, channel: o.channel, number: p.sent[o.channel], slot: o.slot}
 	p.sent[o.channel]++
 	b = append(append(b, `{"event":"bench","channel":`...), strconv.Quote(p.names[o.channel])...)
+	if p.desk.plan.HTTP && p.desk.plan.Store > 0 {
+		b = strconv.AppendInt(append(b, `,"store":`...), int64(p.desk.plan.Store), 10)
+	}
 	b = append(b, `,"data":`...)
 	return append(appendData(b, s, p.desk.plan.Size), '}')
 }

@@ -41,6 +41,7 @@ type benchRunCmd struct {
 	Rate        float64       `help:"Publishes per second; 0 for as fast as --outstanding allows."`
 	Batch       int           `help:"Publishes in one write or request; 0 for what suits."`
 	Outstanding int           `help:"Publishes that may be under way at a time." default:"64"`
+	Store       int           `help:"Seconds that history keeps what is published with --http; such a publish waits for the disk."`
 	Size        int           `help:"Bytes of data." default:"128"`
 	Warmup      time.Duration `help:"Time before it is measured." default:"1s"`
 	Duration    time.Duration `help:"Time that is measured." default:"5s"`
@@ -105,7 +106,7 @@ func (b *benchRunCmd) scenario() bench.Scenario {
 		Connections: b.Connections, Channels: b.Channels, Prefix: b.Prefix,
 		Warmup: b.Warmup, Duration: b.Duration, Readers: b.Readers, Sources: b.Sources,
 		Publishing: bench.Publishing{
-			HTTP: b.HTTP, Connections: b.Publishers, Rate: b.Rate, Batch: b.Batch, Outstanding: b.Outstanding, Size: b.Size,
+			HTTP: b.HTTP, Connections: b.Publishers, Rate: b.Rate, Batch: b.Batch, Outstanding: b.Outstanding, Store: b.Store, Size: b.Size,
 		},
 	}
 }
