@@ -6,7 +6,7 @@ import (
 	"github.com/earshot-io/earshot"
 )
 
-// maxReads is how many joins read from the log at once. When a server comes up
+// maxReads is how many clients read from the log at once. When a server comes up
 // again and everybody comes back, the others wait here: a log that is asked by
 // all of them at once answers nobody in time.
 const maxReads = 64

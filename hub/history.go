@@ -25,7 +25,7 @@ func (c *Conn) History(ctx context.Context, channel string, r Range) (Page, erro
 	}
 	r.Hidden = false
 	r.AtLeast = max(r.AtLeast, c.hub.seen.Load())
-	return c.hub.engine.Read(ctx, c.App().Slug, channel, r)
+	return c.hub.read(ctx, c.App().Slug, channel, r)
 }
 
 // historyStart is the oldest moment that the grants open, nil if they are silent.

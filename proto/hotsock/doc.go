@@ -74,7 +74,8 @@
 //
 // Data 32 KiB (MESSAGE_TOO_LARGE; the connection stays); uid 128 characters, umd
 // 1 KiB, a token 8 KiB, a channel's name 256 characters, 512 bytes and 32 levels
-// between dots, an event's name 128 characters; 100 messages or 1 MiB a page.
+// between dots, an event's name 128 characters; 100 messages or 1 MiB a page, and
+// two pages of one connection at once: further requests wait.
 //
 // # Choices where the specification says UNKNOWN
 //

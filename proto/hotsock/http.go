@@ -51,7 +51,8 @@ func (p *Protocol) endpoint(serve func(ctx context.Context, c *hub.Conn, body []
 		cors(w.Header())
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
-		answer, err := p.serve(ctx, w, r, serve)
+		answer, done, err := p.serve(ctx, w, r, serve)
+		defer done()
 		if err != nil {
 			if ctx.Err() != nil {
 				err = &earshot.Error{Code: earshot.Unavailable, Text: "there was no answer in time", Err: err}
@@ -63,20 +64,27 @@ func (p *Protocol) endpoint(serve func(ctx context.Context, c *hub.Conn, body []
 	})
 }
 
-func (p *Protocol) serve(ctx context.Context, w http.ResponseWriter, r *http.Request, serve func(context.Context, *hub.Conn, []byte) ([]byte, error)) ([]byte, error) {
+// serve makes the answer; done is to be called when the client has taken it.
+func (p *Protocol) serve(ctx context.Context, w http.ResponseWriter, r *http.Request, serve func(context.Context, *hub.Conn, []byte) ([]byte, error)) (answer []byte, done func(), err error) {
+	done = func() {}
 	c, err := p.authenticate(r)
 	if err != nil {
-		return nil, err
+		return nil, done, err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, earshot.Errorf(earshot.TooLarge, "the body is larger than 64 KiB")
+		return nil, done, earshot.Errorf(earshot.TooLarge, "the body is larger than 64 KiB")
 	case err != nil:
-		return nil, malformed("the body could not be read")
+		return nil, done, malformed("the body could not be read")
 	}
-	return serve(ctx, c, body)
+	done, ok := p.turns.take(ctx, c.ID())
+	if !ok {
+		return nil, done, context.Cause(ctx)
+	}
+	answer, err = serve(ctx, c, body)
+	return answer, done, err
 }
 
 // authenticate finds the connection that a request speaks for. That it is not

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -172,6 +173,50 @@ func TestListMessagesRefused(t *testing.T) {
 		if w := s.ask(http.MethodGet, "/connection/listMessages", ""); w.Code != http.StatusMethodNotAllowed {
 			t.Errorf("GET gives %d", w.Code)
 		}
+	})
+}
+
+// slowReader is a client that takes its answer when told to.
+type slowReader struct {
+	*httptest.ResponseRecorder
+	read chan struct{}
+}
+
+func (r slowReader) Write(b []byte) (int, error) {
+	<-r.read
+	return r.ResponseRecorder.Write(b)
+}
+
+// TestAnswersInMemoryAreBounded: a client that asks much and takes no answer
+// holds up itself, and nobody else.
+func TestAnswersInMemoryAreBounded(t *testing.T) {
+	virtual(t, func(t *testing.T, s *server) {
+		c, other := s.connect(claims{"channels": everything()}), s.connect(claims{"channels": everything()})
+		c.subscribe("c")
+		other.subscribe("c")
+		s.publish(stored("c", "e", "1"))
+		read, codes := make(chan struct{}), make(chan int, 20)
+		d := c.greeting.Data
+		target := "/connection/listMessages?" + url.Values{"connectionId": {d.ConnectionID}, "connectionSecret": {d.ConnectionSecret}}.Encode()
+		ask := func() {
+			w := slowReader{httptest.NewRecorder(), read}
+			s.mux.ServeHTTP(w, httptest.NewRequest(http.MethodPost, target, strings.NewReader(`{"channel":"c"}`)))
+			codes <- w.Code
+		}
+		for range 20 {
+			go ask()
+		}
+		time.Sleep(6 * time.Second) // the others do not wait for ever
+		other.lists(`{"channel":"c"}`, "1")
+		close(read)
+		answers := map[int]int{}
+		for range 20 {
+			answers[<-codes]++
+		}
+		if answers[http.StatusOK] != 2 || answers[http.StatusServiceUnavailable] != 18 {
+			t.Errorf("got %v answers by status, want 2 of 200", answers)
+		}
+		c.lists(`{"channel":"c"}`, "1")
 	})
 }
 

@@ -56,6 +56,7 @@ type Protocol struct {
 	claims   claimReader
 	reader   *auth.Reader
 	parser   parser
+	turns    turns
 	encoding *hub.Encoding
 	pong     *hub.Frame
 	alive    *hub.Frame
