@@ -85,7 +85,9 @@
 //
 // Errors (§2.5). hotsock-js knows four codes and leaves a subscription pending
 // for any other, so a subscribe fails with one of those (R14); error.reason then
-// says more. error.message is for people. An error about an alias names the
+// says more. While the log does not answer, a subscribe waits for it, half a
+// minute at most: the client would take a refusal for final. error.message is
+// for people. An error about an alias names the
 // channel, and the alias in meta.channelAlias.
 //
 // Keys (§3.1). Package auth says which key is tried, and that there is no leeway.

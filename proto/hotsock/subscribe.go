@@ -3,6 +3,7 @@ package hotsock
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/auth"
@@ -117,12 +118,39 @@ func (s *session) join(ctx context.Context, name string, as *earshot.Identity, o
 		j.Tag = alias
 		s.aliased = s.aliased || as != nil
 	}
-	sub, exact, err := s.conn.Subscribe(ctx, j)
+	sub, exact, err := s.patiently(ctx, j)
 	if err != nil {
 		return nil, err
 	}
 	c.recovered = exact && known
 	return sub, nil
+}
+
+// patience is how long a subscribe waits for a log that does not answer, and
+// asksAgain how often it asks.
+const (
+	patience  = 30 * time.Second
+	asksAgain = 500 * time.Millisecond
+)
+
+// patiently subscribes, and waits while the log cannot be asked. The client
+// knows no answer after which it would try later: it takes a refusal for final,
+// and a connection that is closed after it had opened it opens again at once
+// (R3, R14).
+func (s *session) patiently(ctx context.Context, j hub.Join) (sub *hub.Sub, exact bool, err error) {
+	tries := time.NewTicker(asksAgain)
+	defer tries.Stop()
+	for until := time.Now().Add(patience); ; {
+		sub, exact, err = s.conn.Subscribe(ctx, j)
+		if err == nil || earshot.CodeOf(err) != earshot.Unavailable || time.Now().After(until) {
+			return sub, exact, err
+		}
+		select {
+		case <-tries.C:
+		case <-ctx.Done():
+			return nil, false, err
+		}
+	}
 }
 
 // after reads the place to resume behind: the id of a message, or "0" for the
