@@ -13,8 +13,9 @@ const (
 	// them leaves many times the memory behind.
 	doorSlots = 128
 	// doorPatience is how long a connection without a complete request holds its
-	// slot: who is slow must not keep others out.
-	doorPatience = 2 * time.Second
+	// slot: who is slow or silent must not keep others out, and there are 512 new
+	// ones a second before they do. Of a storm each takes a tenth of it.
+	doorPatience = 250 * time.Millisecond
 	// headerTime is how long a request's header may take, and headerBytes how
 	// long it may be.
 	headerTime  = 5 * time.Second
@@ -24,8 +25,8 @@ const (
 // A Door bounds the handshakes in progress: no further connection is accepted
 // while they are too many, and waits in the system's queue. A connection takes a
 // slot when it is accepted and gives it back when it is hijacked, has its first
-// answer, is closed, or Leave is called; and after two seconds if its request is
-// not complete then.
+// answer, is closed, or Leave is called; and after a quarter of a second if its
+// request is not complete then.
 type Door struct {
 	slots    chan struct{}
 	patience time.Duration

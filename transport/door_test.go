@@ -114,6 +114,30 @@ func TestDoor(t *testing.T) {
 	})
 }
 
+// TestSilentCrowdKeepsNobodyOut: a thousand that say nothing delay who comes
+// behind them by no more than a client waits for.
+func TestSilentCrowdKeepsNobodyOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := NewDoor(0)
+		ln := d.Listen(endless{})
+		begin := time.Now()
+		var all []net.Conn
+		for range 1001 {
+			nc, err := ln.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, nc)
+		}
+		if took := time.Since(begin); took > 2*time.Second {
+			t.Errorf("the one behind them came in after %v", took)
+		}
+		for _, nc := range all {
+			d.leave(nc)
+		}
+	})
+}
+
 func TestLimits(t *testing.T) {
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	l := NewLimits(LimitConfig{Connections: 3, PerAddress: 2, PerUser: 1})
