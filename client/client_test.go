@@ -224,6 +224,33 @@ func TestAfter(t *testing.T) {
 	}
 }
 
+// TestPassing: after an error that may pass it comes back, and resumes.
+func TestPassing(t *testing.T) {
+	says := func(text string) func(*peer) {
+		return func(p *peer) {
+			p.send(connected)
+			p.wants(`{"channel":"c","data":{"after":"7"},"event":"hotsock.subscribe"}`)
+			p.send(text)
+			_, _, _ = p.c.Read(t.Context())
+		}
+	}
+	for _, text := range []string{
+		`{"event":"hotsock.error","error":{"code":"UNAVAILABLE","message":"messages were missed and cannot be read now; resume"}}`,
+		`{"event":"hotsock.error","error":{"code":"TOKEN_EXPIRED","message":"m"}}`,
+		`{"event":"hotsock.error","error":{"code":"INTERNAL_ERROR","message":"m"}}`,
+		`{"event":"hotsock.error","channel":"c","error":{"code":"SUBSCRIBE_PERMISSION_DENIED","reason":"UNAVAILABLE","message":"m"}}`,
+		`{"event":"hotsock.error","channel":"c","error":{"code":"INVALID_SUBSCRIBE_TOKEN","reason":"LIMIT_REACHED","message":"m"}}`,
+	} {
+		var heard []string
+		var notices []client.Notice
+		sub := play(t, says(text), says(message("8", `"end"`))).subscriber(&heard, &notices)
+		sub.After = map[string]string{"c": "7"}
+		if err := sub.Run(t.Context()); !errors.Is(err, errEnd) {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
+}
+
 // TestFinal: what trying again would not change ends it.
 func TestFinal(t *testing.T) {
 	refused := func(text string) func(*peer) {

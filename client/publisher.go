@@ -51,12 +51,29 @@ type Error struct {
 	// Code names the error, Message explains it.
 	Code    string `json:"code"`
 	Message string `json:"message"`
+	// Reason is finer than Code where it is given.
+	Reason string `json:"reason"`
 	// RetryAfter is when to try again, 0 if that does not help.
 	RetryAfter time.Duration `json:"-"`
 }
 
 // Error returns code and message.
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
+
+// passes reports whether another connection may do better, with a newer token
+// perhaps: the server may say so with its last words.
+func (e *Error) passes() bool {
+	name := e.Code
+	if e.Reason != "" {
+		name = e.Reason
+	}
+	switch name {
+	case "UNAVAILABLE", "INTERNAL_ERROR", "LIMIT_REACHED", "STORAGE_FULL", "OUTCOME_UNKNOWN", "CLIENT_TOO_SLOW",
+		"SERVER_SHUTDOWN", "HEARTBEAT_TIMEOUT", "TOKEN_EXPIRED":
+		return true
+	}
+	return false
+}
 
 // Publish publishes one message and returns when the server has it safe. It
 // returns the id if the message asks for it. It fails with an *Error if the

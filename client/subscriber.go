@@ -273,6 +273,9 @@ func (s *Subscriber) handle(ctx context.Context, conn *websocket.Conn, f *frame,
 		if f.Error == nil {
 			f.Error = &Error{Code: "ERROR"}
 		}
+		if f.Error.passes() {
+			return f.Error
+		}
 		return &finalError{fmt.Errorf("%s: %w", f.Channel, f.Error)}
 	case "hotsock.keepAlive", "hotsock.pong", "hotsock.ping":
 		return nil
