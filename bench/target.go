@@ -76,7 +76,7 @@ func (t *Target) complete() error {
 }
 
 // everything are the claims of a token that may do all that the load tool does.
-const everything = `{"scope":"connect subscribe","exp":%d,"channels":{"*":{"subscribe":true,"messages":{"*":{"broadcast":true}}}}}`
+const everything = `{"scope":"connect subscribe","exp":%d,"channels":{"*":{"subscribe":true,"historyStart":0,"messages":{"*":{"broadcast":true}}}}}`
 
 // newToken signs a token for everything, valid for a day.
 func newToken(k earshot.SigningKey) (string, error) {

@@ -165,8 +165,13 @@ func TestResume(t *testing.T) {
 				t.Errorf("got the token %q", got)
 			}
 			p.send(connected)
-			p.wants(`{"channel":"c","event":"hotsock.subscribe"}`)
-			p.send(`{"event":"hotsock.subscribed","channel":"c","data":{},"meta":{}}`)
+			p.wants(`{"channel":"c","data":{"resume":""},"event":"hotsock.subscribe"}`)
+			p.send(`{"event":"hotsock.subscribed","channel":"c","data":{"resume":"t0"},"meta":{}}`)
+		},
+		func(p *peer) { // nothing was heard, and yet nothing is to be missed
+			p.send(connected)
+			p.wants(`{"channel":"c","data":{"resume":"t0"},"event":"hotsock.subscribe"}`)
+			p.send(`{"event":"hotsock.subscribed","channel":"c","data":{"recovered":true,"resume":"t1"},"meta":{}}`)
 			p.send(message("1", `"a"`))
 			p.send(`{"event":"hotsock.keepAlive","data":{}}`)
 			p.send(message("2", `"b"`))
@@ -174,14 +179,14 @@ func TestResume(t *testing.T) {
 		nil,
 		func(p *peer) {
 			p.send(connected)
-			p.wants(`{"channel":"c","data":{"after":"2"},"event":"hotsock.subscribe"}`)
+			p.wants(`{"channel":"c","data":{"after":"2","resume":"t1"},"event":"hotsock.subscribe"}`)
 			p.send(`{"event":"hotsock.subscribed","channel":"c","data":{"recovered":true},"meta":{}}`)
 			p.send(message("3", `"c"`))
 			_ = p.c.Close(websocket.StatusGoingAway, "shutting down")
 		},
 		func(p *peer) {
 			p.send(connected)
-			p.wants(`{"channel":"c","data":{"after":"3"},"event":"hotsock.subscribe"}`)
+			p.wants(`{"channel":"c","data":{"after":"3","resume":""},"event":"hotsock.subscribe"}`)
 			p.send(`{"event":"hotsock.subscribed","channel":"c","data":{"recovered":false},"meta":{}}`)
 			p.send(message("9", `"end"`))
 			_, _, _ = p.c.Read(t.Context()) // until the client goes
@@ -200,6 +205,7 @@ func TestResume(t *testing.T) {
 		kinds = append(kinds, n.Kind)
 	}
 	want := []client.NoticeKind{
+		client.Connected, client.Subscribed, client.Disconnected,
 		client.Connected, client.Subscribed, client.Disconnected, client.Disconnected, client.Connected, client.Subscribed,
 		client.Disconnected, client.Connected, client.Broken,
 	}
@@ -211,7 +217,7 @@ func TestResume(t *testing.T) {
 func TestAfter(t *testing.T) {
 	s := play(t, func(p *peer) {
 		p.send(connected)
-		p.wants(`{"channel":"c","data":{"after":"0"},"event":"hotsock.subscribe"}`)
+		p.wants(`{"channel":"c","data":{"after":"0","resume":""},"event":"hotsock.subscribe"}`)
 		p.send(message("1", `"end"`))
 		_, _, _ = p.c.Read(t.Context())
 	})
@@ -229,7 +235,7 @@ func TestPassing(t *testing.T) {
 	says := func(text string) func(*peer) {
 		return func(p *peer) {
 			p.send(connected)
-			p.wants(`{"channel":"c","data":{"after":"7"},"event":"hotsock.subscribe"}`)
+			p.wants(`{"channel":"c","data":{"after":"7","resume":""},"event":"hotsock.subscribe"}`)
 			p.send(text)
 			_, _, _ = p.c.Read(t.Context())
 		}
@@ -256,7 +262,7 @@ func TestFinal(t *testing.T) {
 	refused := func(text string) func(*peer) {
 		return func(p *peer) {
 			p.send(connected)
-			p.wants(`{"channel":"c","event":"hotsock.subscribe"}`)
+			p.wants(`{"channel":"c","data":{"resume":""},"event":"hotsock.subscribe"}`)
 			p.send(text)
 			_, _, _ = p.c.Read(t.Context())
 		}

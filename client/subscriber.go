@@ -92,9 +92,9 @@ const (
 // Run hears the channels until the context ends, a message's handler fails, or
 // the server refuses what trying again would not change: the token, or a channel.
 func (s *Subscriber) Run(ctx context.Context) error {
-	seen := map[string]string{}
-	for channel, id := range s.After {
-		seen[channel] = id
+	seen := map[string]*place{}
+	for _, channel := range s.Channels {
+		seen[channel] = &place{after: s.After[channel]}
 	}
 	for try := 0; ; try++ {
 		begun := time.Now()
@@ -155,7 +155,7 @@ func (s *Subscriber) notice(n Notice) {
 }
 
 // once is one connection: its error says why it ended.
-func (s *Subscriber) once(ctx context.Context, seen map[string]string) error {
+func (s *Subscriber) once(ctx context.Context, seen map[string]*place) error {
 	conn, err := s.dial(ctx)
 	if err != nil {
 		return err
@@ -237,7 +237,7 @@ func keepAlive(ctx context.Context, cancel context.CancelCauseFunc, conn *websoc
 }
 
 // hear handles what the server sends, until the connection ends.
-func (s *Subscriber) hear(ctx context.Context, conn *websocket.Conn, seen map[string]string) error {
+func (s *Subscriber) hear(ctx context.Context, conn *websocket.Conn, seen map[string]*place) error {
 	for {
 		_, text, err := conn.Read(ctx)
 		if err != nil {
@@ -253,14 +253,20 @@ func (s *Subscriber) hear(ctx context.Context, conn *websocket.Conn, seen map[st
 	}
 }
 
-func (s *Subscriber) handle(ctx context.Context, conn *websocket.Conn, f *frame, seen map[string]string) error {
+func (s *Subscriber) handle(ctx context.Context, conn *websocket.Conn, f *frame, seen map[string]*place) error {
 	switch f.Event {
 	case "hotsock.connected":
 		s.notice(Notice{Kind: Connected})
 		return s.subscribe(ctx, conn, seen)
 	case "hotsock.subscribed":
-		var data struct{ Recovered *bool }
-		_ = json.Unmarshal(f.Data, &data) // without it nothing was asked for
+		var data struct {
+			Recovered *bool
+			Resume    string
+		}
+		_ = json.Unmarshal(f.Data, &data) // without them nothing was asked for
+		if p := seen[f.Channel]; p != nil {
+			p.ticket = data.Resume
+		}
 		kind := Subscribed
 		if data.Recovered != nil && !*data.Recovered {
 			kind = Broken
@@ -280,8 +286,8 @@ func (s *Subscriber) handle(ctx context.Context, conn *websocket.Conn, f *frame,
 	case "hotsock.keepAlive", "hotsock.pong", "hotsock.ping":
 		return nil
 	}
-	if f.ID != "" {
-		seen[f.Channel] = f.ID
+	if p := seen[f.Channel]; p != nil && f.ID != "" {
+		p.after = f.ID
 	}
 	if err := s.OnMessage(f.Received); err != nil {
 		return &finalError{err}
@@ -289,13 +295,22 @@ func (s *Subscriber) handle(ctx context.Context, conn *websocket.Conn, f *frame,
 	return nil
 }
 
+// A place is how far a channel was heard.
+type place struct {
+	// after is the id of the last message, empty if there was none.
+	after string
+	// ticket proves to the server that the channel was heard before.
+	ticket string
+}
+
 // subscribe asks for every channel, after what was seen of it.
-func (s *Subscriber) subscribe(ctx context.Context, conn *websocket.Conn, seen map[string]string) error {
+func (s *Subscriber) subscribe(ctx context.Context, conn *websocket.Conn, seen map[string]*place) error {
 	for _, channel := range s.Channels {
-		ask := map[string]any{"event": "hotsock.subscribe", "channel": channel}
-		if id := seen[channel]; id != "" {
-			ask["data"] = map[string]string{"after": id}
+		data := map[string]string{"resume": seen[channel].ticket}
+		if id := seen[channel].after; id != "" {
+			data["after"] = id
 		}
+		ask := map[string]any{"event": "hotsock.subscribe", "channel": channel, "data": data}
 		text, err := json.Marshal(ask)
 		if err != nil {
 			return &finalError{err}

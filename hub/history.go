@@ -31,12 +31,22 @@ func (c *Conn) History(ctx context.Context, channel string, r Range) (Page, erro
 // historyStart is the oldest moment that the grants open, nil if they are silent.
 func (s *Sub) historyStart() *time.Time { return s.Identity().On(s.name, "").HistoryStart }
 
-// resumeSince is the moment before which a resume sends nothing.
-func resumeSince(s *Sub) time.Time {
-	if start := s.historyStart(); start != nil {
-		return *start
+// resumeSince is the moment before which a resume sends nothing: what was said
+// before the client came is for those whose grants open it, or who were there.
+func resumeSince(s *Sub, proven time.Time) time.Time {
+	since := s.Since()
+	if window := time.Now().Add(-s.conn.hub.config.ResumeWindow); !proven.IsZero() {
+		if proven.Before(window) {
+			proven = window
+		}
+		if proven.Before(since) {
+			since = proven
+		}
 	}
-	return time.Now().Add(-s.conn.hub.config.ResumeWindow)
+	if start := s.historyStart(); start != nil && start.Before(since) {
+		since = *start
+	}
+	return since
 }
 
 // newer returns the deliveries that are not older than since.

@@ -26,6 +26,11 @@ type Join struct {
 	// What is older than the grants' HistoryStart is not sent; without one, what
 	// is older than Config.ResumeWindow: a position is no proof of having been there.
 	After *earshot.Position
+	// Since is when the client was subscribed before, if it has proof of that;
+	// zero if it has none. A resume reaches back to what the grants open
+	// (HistoryStart) or to Since, but not beyond the resume window; without
+	// either it sends nothing older than the subscription.
+	Since time.Time
 }
 
 // Subscribe joins a channel or pattern. The subscription holds live messages
@@ -141,7 +146,7 @@ func (c *Conn) join(ctx context.Context, sub *Sub, j *Join) (exact bool, err err
 	case !logged:
 		return j.After.IsZero(), nil // nothing was ever stored
 	}
-	cu, exact, err := ch.missed(ctx, *j.After, resumeSince(sub))
+	cu, exact, err := ch.missed(ctx, *j.After, resumeSince(sub, j.Since))
 	if err != nil {
 		return false, err
 	}

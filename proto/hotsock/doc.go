@@ -40,10 +40,19 @@
 // "0" for the beginning of what is stored. The confirmation's data then holds
 // "recovered", everything missed follows it, and then what is live. Recovered is
 // false if something after that place may be lost, for example because it was
-// evicted, because the id is of a live channel, or because the token does not
-// open it: a resume reaches back to historyStart, or without one over the resume
-// window (5 minutes). What there is follows in any case. It includes messages
-// that were not stored for history, within the resume window.
+// evicted, because the id is of a live channel, or because the client may not
+// have it. What there is follows in any case. It includes messages that were not
+// stored for history, within the resume window (5 minutes).
+//
+// A resume reaches back to historyStart. Without that claim, ids open nothing,
+// since they can be made up: the client shows that it was there before. With
+// data.resume "" it asks for a ticket, which comes as data.resume of the
+// confirmation. Shown at a later subscribe of the same user to the channel,
+// {"after":ID,"resume":TICKET}, it opens what was published since the first
+// one, over the resume window; without after, it goes on where the earlier
+// subscription began. The ticket is signed with the app's publish key; nothing
+// is remembered, and it is good on every node and after a restart. A live
+// channel has none.
 //
 // Refresh. {"event":"hotsock.refresh","data":{"token":"JWT"}} replaces the
 // connection's token by another one with scope connect and the same uid:

@@ -1,6 +1,7 @@
 package hotsock_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -115,6 +116,7 @@ func TestResumeGoesNoFurtherThanHistory(t *testing.T) {
 		s.publish(stored("c", "e", "2"))
 		time.Sleep(10 * time.Minute)
 		s.publish(stored("c", "e", "3"))
+		time.Sleep(time.Second)
 		may := func(c claims) claims { c["subscribe"] = true; return claims{"channels": claims{"c": c}} }
 		for _, q := range []struct {
 			name      string
@@ -127,8 +129,8 @@ func TestResumeGoesNoFurtherThanHistory(t *testing.T) {
 			{"from a moment", may(claims{"historyStart": middle.Unix()}), old, true, []string{"2", "3"}},
 			{"from a later one", may(claims{"historyStart": middle.Add(time.Second).Unix()}), old, false, []string{"3"}},
 			{"from the beginning", may(claims{"historyStart": middle.Unix()}), "0", false, []string{"2", "3"}},
-			{"without a claim", may(claims{}), old, false, []string{"3"}},
-			{"and from the beginning", may(claims{}), "0", false, []string{"3"}},
+			{"without a claim", may(claims{}), old, false, nil},
+			{"and from the beginning", may(claims{}), "0", false, nil},
 		} {
 			c := s.connect(q.claims)
 			c.send(resumeAfter("c", q.after))
@@ -139,6 +141,82 @@ func TestResumeGoesNoFurtherThanHistory(t *testing.T) {
 			c.silent()
 			c.leave()
 		}
+	})
+}
+
+// ticketOf subscribes, and returns the ticket to come back with.
+func ticketOf(t *testing.T, c *client, data string) string {
+	t.Helper()
+	c.send(`{"event":"hotsock.subscribe","channel":"c","data":` + data + `}`)
+	var f struct {
+		Event string
+		Data  struct{ Resume string }
+	}
+	if err := json.Unmarshal([]byte(c.next()), &f); err != nil || f.Event != "hotsock.subscribed" || f.Data.Resume == "" {
+		t.Fatalf("got %+v (%v), want a confirmation with a ticket", f, err)
+	}
+	return f.Data.Resume
+}
+
+// TestTicket comes back with the proof of having been there: what was missed is
+// heard, even by who had heard nothing yet; what was said before is not.
+func TestTicket(t *testing.T) {
+	virtual(t, func(t *testing.T, s *server) {
+		may := claims{"uid": "u", "channels": claims{"c": claims{"subscribe": true}, "other": claims{"subscribe": true}}}
+		s.publish(stored("c", "e", "0"))
+		time.Sleep(time.Second)
+		c := s.connect(may)
+		first := ticketOf(t, c, `{"resume":""}`)
+		c.silent()
+		c.leave()
+		s.publish(stored("c", "e", "1"))
+		time.Sleep(time.Minute)
+
+		back := s.connect(may)
+		back.send(fmt.Sprintf(`{"event":"hotsock.subscribe","channel":"c","data":{"resume":%q}}`, first))
+		var second struct {
+			Data struct {
+				Recovered bool
+				Resume    string
+			}
+		}
+		if err := json.Unmarshal([]byte(back.next()), &second); err != nil || !second.Data.Recovered {
+			t.Fatalf("got %+v (%v), want it recovered", second, err)
+		}
+		back.expect(heard("c", "1"))
+		back.leave()
+		s.publish(stored("c", "e", "2"))
+
+		again := s.connect(may)
+		ticketOf(t, again, fmt.Sprintf(`{"resume":%q}`, second.Data.Resume))
+		again.expect(heard("c", "1"), heard("c", "2"))
+		again.leave()
+
+		time.Sleep(time.Second)
+		for _, q := range []struct {
+			name, channel, ticket string
+			claims                claims
+		}{
+			{"of another user", "c", first, claims{"uid": "v", "channels": may["channels"]}},
+			{"of nobody", "c", first, claims{"channels": may["channels"]}},
+			{"of another channel", "other", first, may},
+			{"made up", "c", strings.Repeat("A", len(first)), may},
+			{"garbage", "c", "!", may},
+		} {
+			thief := s.connect(q.claims)
+			thief.send(fmt.Sprintf(`{"event":"hotsock.subscribe","channel":%q,"data":{"resume":%q,"after":"0"}}`, q.channel, q.ticket))
+			if got := thief.next(); !strings.Contains(got, `"hotsock.subscribed"`) || q.channel == "c" && !strings.Contains(got, `"recovered":false`) {
+				t.Errorf("%s: got %s", q.name, got)
+			}
+			thief.silent()
+			thief.leave()
+		}
+
+		time.Sleep(6 * time.Minute) // longer than the resume window
+		s.publish(stored("c", "e", "3"))
+		late := s.connect(may)
+		ticketOf(t, late, fmt.Sprintf(`{"resume":%q}`, first))
+		late.expect(heard("c", "3"))
 	})
 }
 
@@ -181,7 +259,7 @@ func TestRefresh(t *testing.T) {
 
 func TestRefreshRefused(t *testing.T) {
 	other := app()
-	other.Slug, other.SigningKeys = "other", []earshot.SigningKey{key("other")}
+	other.Slug, other.SigningKeys, other.PublishKeys = "other", []earshot.SigningKey{key("other")}, nil
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, hotsock.DefaultConfig(), app(), other)
 		c := s.connect(claims{"uid": "u", "channels": everything()})

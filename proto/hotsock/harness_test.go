@@ -46,7 +46,7 @@ type server struct {
 // app is the default application: channels that begin with live are live.
 func app() *earshot.App {
 	return &earshot.App{
-		Slug: "dev", SigningKeys: []earshot.SigningKey{key("dev")},
+		Slug: "dev", SigningKeys: []earshot.SigningKey{key("dev")}, PublishKeys: []string{"the publish key of the tests"},
 		Rules: []earshot.Rule{{Channel: earshot.Glob("live*"), Live: true}},
 	}
 }

@@ -19,7 +19,12 @@ type options struct {
 	hasToken bool
 	// after is the id of the message to resume behind, nil for none.
 	after *string
+	// resume is a ticket to resume with, or empty to ask for one; nil for neither.
+	resume *string
 }
+
+// resumes reports whether the subscribe is to go on where another one ended.
+func (o *options) resumes() bool { return o.after != nil || o.resume != nil && *o.resume != "" }
 
 // parseOptions reads data, which may be absent.
 func parseOptions(data []byte) (o options, err error) {
@@ -27,8 +32,9 @@ func parseOptions(data []byte) (o options, err error) {
 		return o, nil
 	}
 	var in struct {
-		Token jsontext.Value `json:"token"`
-		After jsontext.Value `json:"after"`
+		Token  jsontext.Value `json:"token"`
+		After  jsontext.Value `json:"after"`
+		Resume jsontext.Value `json:"resume"`
 	}
 	if json.Unmarshal(data, &in) != nil {
 		return o, malformed("data must be an object")
@@ -39,13 +45,23 @@ func parseOptions(data []byte) (o options, err error) {
 			return o, &earshot.Error{Code: earshot.Unauthenticated, Reason: "TOKEN_MALFORMED", Text: "data.token must be a string"}
 		}
 	}
-	if in.After != nil && in.After.Kind() != 'n' {
-		o.after = new(string)
-		if json.Unmarshal(in.After, o.after) != nil {
-			return o, malformed("data.after must be a string")
-		}
+	if o.after, err = optionalText(in.After, "data.after"); err != nil {
+		return o, err
 	}
-	return o, nil
+	o.resume, err = optionalText(in.Resume, "data.resume")
+	return o, err
+}
+
+// optionalText reads a string; nil if it is absent or null.
+func optionalText(v jsontext.Value, name string) (text *string, err error) {
+	if v == nil || v.Kind() == 'n' {
+		return nil, nil
+	}
+	text = new(string)
+	if json.Unmarshal(v, text) != nil {
+		return nil, malformed(name + " must be a string")
+	}
+	return text, nil
 }
 
 func (s *session) handleSubscribe(ctx context.Context, q *request) error {
@@ -106,14 +122,11 @@ func (s *session) join(ctx context.Context, name string, as *earshot.Identity, o
 		return nil, err
 	}
 	j := hub.Join{Channel: channel, Encoding: s.p.encoding, As: as}
-	known := true
-	if o.after != nil {
-		p, ok, err := after(*o.after)
-		if err != nil {
-			return nil, err
-		}
-		j.After, known, c.resumed = &p, ok, true
+	known, err := s.resume(&j, &o)
+	if err != nil {
+		return nil, err
 	}
+	c.resumed = o.resumes()
 	if alias := s.aliasFor(channel, as); alias != "" {
 		j.Tag = alias
 		s.aliased = s.aliased || as != nil
@@ -123,7 +136,38 @@ func (s *session) join(ctx context.Context, name string, as *earshot.Identity, o
 		return nil, err
 	}
 	c.recovered = exact && known
+	if o.resume != nil {
+		since := sub.Since()
+		if !j.Since.IsZero() {
+			since = j.Since
+		}
+		c.ticket = ticket{sub.Position(), since}.seal(s.conn.App(), sub.Identity(), channel)
+	}
 	return sub, nil
+}
+
+// resume says in j where to go on, and for how long the client has proof of
+// being subscribed. It reports whether that place is known.
+func (s *session) resume(j *hub.Join, o *options) (known bool, err error) {
+	known = true
+	if o.resume != nil && *o.resume != "" {
+		who := s.conn.Identity()
+		if j.As != nil {
+			who = j.As
+		}
+		var t ticket
+		if t, known = openTicket(*o.resume, s.conn.App(), who, j.Channel); known {
+			j.After, j.Since = &t.at, t.since
+		}
+	}
+	if o.after != nil {
+		p, ok, err := after(*o.after)
+		if err != nil {
+			return false, err
+		}
+		j.After, known = &p, ok
+	}
+	return known, nil
 }
 
 // patience is how long a subscribe waits for a log that does not answer, and

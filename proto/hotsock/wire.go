@@ -288,6 +288,8 @@ type confirmation struct {
 	// resumed says that a position was asked for, recovered that nothing after
 	// it was lost.
 	resumed, recovered bool
+	// ticket lets a later subscribe resume; empty for none.
+	ticket string
 }
 
 func subscribed(channel, alias string, id *earshot.Identity, c confirmation) *hub.Frame {
@@ -300,6 +302,12 @@ func subscribed(channel, alias string, id *earshot.Identity, c confirmation) *hu
 		b = append(b, `"recovered":true`...)
 	case c.resumed:
 		b = append(b, `"recovered":false`...)
+	}
+	if c.ticket != "" {
+		if c.resumed {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, `"resume":"`...), c.ticket...), '"') // base64
 	}
 	return hub.TextFrame(append(meta(append(b, "},"...), id, alias), '}'))
 }
