@@ -35,20 +35,22 @@ func rounds(usual int) int {
 func TestKill(t *testing.T) {
 	data := t.TempDir()
 	l := newLedger()
-	next := make([]int, publishers) // the number of each publisher's next message
 	for round := range rounds(3) {
 		s := start(t, data)
 		var wg sync.WaitGroup
 		for p := range publishers {
-			wg.Go(func() { next[p] = s.publishUntilDead(l, p, next[p]) })
+			wg.Go(func() { s.publishUntilDead(l, round, p) })
 		}
 		time.AfterFunc(time.Duration(300+rand.IntN(1200))*time.Millisecond, s.kill)
 		wg.Wait()
 		s.kill()
 
 		s = start(t, data)
-		total := s.check(t, l)
-		t.Logf("round %d: %d messages read back, %d acknowledged, ready after %v", round, total, len(l.acked), s.ready.Round(time.Millisecond))
+		total := 0
+		for of := range round + 1 {
+			total += s.check(t, l, of)
+		}
+		t.Logf("round %d: %d messages read back of all rounds, %d acknowledged, ready after %v", round, total, len(l.acked), s.ready.Round(time.Millisecond))
 		s.kill()
 	}
 	if len(l.acked) < 100 {
@@ -56,30 +58,32 @@ func TestKill(t *testing.T) {
 	}
 }
 
-func channelOf(publisher int) string { return fmt.Sprintf("faults.%d", publisher%channels) }
+// channelOf is where a publisher publishes: each round has channels of its own,
+// since a channel keeps its newest 10,000 messages and no more.
+func channelOf(round, publisher int) string {
+	return fmt.Sprintf("faults.%d.%d", round, publisher%channels)
+}
 
 // publishUntilDead publishes one after another, with an idempotency key each,
-// until the server is gone. It returns the number that was not yet used. What
-// was under way then is unknown, and is left so.
-func (s *server) publishUntilDead(l *ledger, publisher, n int) int {
-	for {
-		n++
-		key := stored{publisher: publisher, n: n}.key()
-		l.attempt(key)
-		status, err := s.publish(publisher, n, key)
+// until the server is gone. What was under way then is unknown, and is left so.
+func (s *server) publishUntilDead(l *ledger, round, publisher int) {
+	for n := 1; ; n++ {
+		m := stored{round: round, publisher: publisher, n: n}
+		l.attempt(m.key())
+		status, err := s.publish(m)
 		if err != nil {
-			return n
+			return
 		}
 		if status == http.StatusAccepted {
-			l.ack(key)
+			l.ack(m.key())
 		}
 	}
 }
 
-func (s *server) publish(publisher, n int, key string) (status int, err error) {
+func (s *server) publish(m stored) (status int, err error) {
 	body, _ := json.Marshal(map[string]any{
-		"channel": channelOf(publisher), "event": "n", "store": 3600, "deduplicationId": key,
-		"data": map[string]any{"publisher": publisher, "n": n, "pad": strings.Repeat("x", 120)},
+		"channel": channelOf(m.round, m.publisher), "event": "n", "store": 3600, "deduplicationId": m.key(),
+		"data": map[string]any{"round": m.round, "publisher": m.publisher, "n": m.n, "pad": strings.Repeat("x", 120)},
 	})
 	req, err := http.NewRequest(http.MethodPost, strings.TrimSuffix(s.dev.URL, "/")+"/publish", bytes.NewReader(body))
 	if err != nil {
@@ -95,18 +99,18 @@ func (s *server) publish(publisher, n int, key string) (status int, err error) {
 	return resp.StatusCode, err
 }
 
-// check reads every channel back as a client would, and judges it.
-func (s *server) check(t *testing.T, l *ledger) (total int) {
+// check reads every channel of a round back as a client would, and judges it.
+func (s *server) check(t *testing.T, l *ledger, round int) (total int) {
 	t.Helper()
 	for c := range channels {
-		read := s.readBack(t, channelOf(c))
+		read := s.readBack(t, channelOf(round, c))
 		total += len(read)
 		for _, fault := range l.judge(read, func(key string) bool {
-			publisher, _, _ := strings.Cut(key, "-")
-			p, _ := strconv.Atoi(publisher)
-			return p%channels == c
+			var of, p, n int
+			_, err := fmt.Sscanf(key, "%d-%d-%d", &of, &p, &n)
+			return err == nil && of == round && p%channels == c
 		}) {
-			t.Errorf("channel %d: %s", c, fault)
+			t.Errorf("%s: %s", channelOf(round, c), fault)
 		}
 	}
 	return total
@@ -174,14 +178,14 @@ func (s *server) listMessages(t *testing.T, connected frame, channel, after stri
 	var answer struct {
 		Messages []struct {
 			ID   string
-			Data struct{ Publisher, N int }
+			Data struct{ Round, Publisher, N int }
 		}
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("listMessages: status %d, %v", resp.StatusCode, err)
 	}
 	for _, m := range answer.Messages {
-		page = append(page, stored{m.ID, m.Data.Publisher, m.Data.N})
+		page = append(page, stored{m.ID, m.Data.Round, m.Data.Publisher, m.Data.N})
 	}
 	return page
 }

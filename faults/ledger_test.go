@@ -34,11 +34,12 @@ func (l *ledger) ack(key string) {
 // stored is one message that was read back.
 type stored struct {
 	id        string
+	round     int
 	publisher int
 	n         int
 }
 
-func (s stored) key() string { return fmt.Sprintf("%d-%d", s.publisher, s.n) }
+func (s stored) key() string { return fmt.Sprintf("%d-%d-%d", s.round, s.publisher, s.n) }
 
 // judge returns what is wrong with one channel's messages, in the order read,
 // given which keys belong to it.
@@ -74,18 +75,18 @@ func (l *ledger) judge(read []stored, belongs func(key string) bool) (faults []s
 func TestLedgerFindsFaults(t *testing.T) {
 	l := newLedger()
 	for n := 1; n <= 3; n++ {
-		l.attempt(fmt.Sprintf("0-%d", n))
-		l.ack(fmt.Sprintf("0-%d", n))
+		l.attempt(fmt.Sprintf("0-0-%d", n))
+		l.ack(fmt.Sprintf("0-0-%d", n))
 	}
 	all := func(string) bool { return true }
-	good := []stored{{"A", 0, 1}, {"B", 0, 2}, {"C", 0, 3}}
+	good := []stored{{"A", 0, 0, 1}, {"B", 0, 0, 2}, {"C", 0, 0, 3}}
 	if faults := l.judge(good, all); len(faults) != 0 {
 		t.Errorf("faults found where there are none: %v", faults)
 	}
 	for want, read := range map[string][]stored{
 		"lost":         {good[0], good[2]},
 		"duplicate":    {good[0], good[1], good[1], good[2]},
-		"phantom":      append(append([]stored(nil), good...), stored{"D", 7, 1}),
+		"phantom":      append(append([]stored(nil), good...), stored{"D", 0, 7, 1}),
 		"out of order": {good[0], good[2], good[1]},
 	} {
 		if faults := strings.Join(l.judge(read, all), "; "); !strings.Contains(faults, want) {
