@@ -128,6 +128,26 @@ func (c *Conn) watchExpiry() {
 	c.expiry.reset(time.Until(id.Expires.Add(earshot.ExpiryGrace)))
 }
 
+// watchExpiry arms the end of the subscription at its own proof's expiry, if the
+// app wants that.
+func (s *Sub) watchExpiry() {
+	c := s.conn
+	if a := c.App(); a == nil || !a.ExpiryCloses || s.as == nil || s.as.Expires.IsZero() {
+		return
+	}
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	if s.gone {
+		return
+	}
+	s.expiry = &Timer{shard: c.shard, fire: func() {
+		if u, ok := c.handler.(Unsubscriber); c.Unsubscribe(s) && ok {
+			u.Unsubscribed(s)
+		}
+	}}
+	s.expiry.reset(time.Until(s.as.Expires.Add(earshot.ExpiryGrace)))
+}
+
 // expire ends the connection, unless a newer proof came at the last moment.
 func (c *Conn) expire() {
 	a, id := c.App(), c.Identity()

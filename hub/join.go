@@ -17,6 +17,8 @@ type Join struct {
 	// Tag is kept with the subscription for the adapter.
 	Tag any
 	// As is a further proof, valid for this subscription only; nil for none.
+	// Where expiry closes, the subscription ends when it expires, and an
+	// Unsubscriber is told.
 	As *earshot.Identity
 	// Allowed says that the adapter has found permission by other means (an auth
 	// hook's answer); the grants are not asked, now or in Conn.Enter.
@@ -64,6 +66,7 @@ func (c *Conn) Subscribe(ctx context.Context, j Join) (sub *Sub, exact bool, err
 			return nil, false, err
 		}
 	}
+	sub.watchExpiry()
 	c.hub.stats.subscribed.Add(1)
 	return sub, exact, nil
 }
@@ -278,6 +281,9 @@ func (c *Conn) Unsubscribe(sub *Sub) bool {
 		return false
 	}
 	sub.gone = true
+	if sub.expiry != nil {
+		sub.expiry.stop()
+	}
 	c.subs.remove(sub)
 	if sub.part != nil {
 		sub.part.remove(sub)

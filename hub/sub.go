@@ -20,8 +20,9 @@ type Sub struct {
 
 	from     uint64 // drops deliveries up to it
 	position earshot.Position
-	since    int64 // Unix milliseconds
-	held     *held // live messages that wait for Start; nil once it is live
+	since    int64  // Unix milliseconds
+	held     *held  // live messages that wait for Start; nil once it is live
+	expiry   *Timer // ends it with its own proof; nil if that is not asked for
 	index    uint32
 	gone     bool
 	allowed  bool // by the adapter's own means

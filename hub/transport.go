@@ -54,6 +54,15 @@ type Handler interface {
 	Close(end End)
 }
 
+// An Unsubscriber is a Handler that tells its client of subscriptions that end
+// while the connection goes on.
+type Unsubscriber interface {
+	// Unsubscribed is told of a subscription whose own proof (Join.As) has
+	// expired; nothing of it is sent any more. It may be called while another
+	// call runs, and must not block.
+	Unsubscribed(sub *Sub)
+}
+
 // A Farewell renders why a connection ends; see proto.Protocol.
 type Farewell interface {
 	Farewell(err error) (last *Frame, code int, reason string)

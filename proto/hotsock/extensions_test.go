@@ -295,6 +295,31 @@ func TestRefreshRefused(t *testing.T) {
 
 // TestRefreshOutlivesExpiry: where expiry closes, a newer token keeps the
 // connection, and without one it ends after the grace.
+// TestSubscribeTokenExpires: where expiry closes, a subscription ends with the
+// token that allowed it, and the connection goes on.
+func TestSubscribeTokenExpires(t *testing.T) {
+	closes := app()
+	closes.ExpiryCloses = true
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, hotsock.DefaultConfig(), closes)
+		c := s.connect(claims{"uid": "u", "channels": claims{"own": claims{"subscribe": true}}})
+		c.subscribe("own")
+		short := token(t, claims{"scope": "subscribe", "uid": "u", "exp": time.Now().Add(2 * time.Second).Unix(), "channels": claims{"c": claims{"subscribe": true}}})
+		c.send(fmt.Sprintf(`{"event":"hotsock.subscribe","channel":"c","data":{"token":%q}}`, short))
+		if got := c.next(); !strings.Contains(got, `"hotsock.subscribed"`) {
+			t.Fatalf("got %s", got)
+		}
+		time.Sleep(31 * time.Second) // within the grace
+		s.publish(stored("c", "e", "1"))
+		c.expect(heard("c", "1"))
+		time.Sleep(2 * time.Second)
+		c.expect(`{"event":"hotsock.unsubscribed","channel":"c","data":{}}`)
+		s.publish(stored("c", "e", "2"))
+		s.publish(stored("own", "e", "3"))
+		c.expect(heard("own", "3"))
+	})
+}
+
 func TestRefreshOutlivesExpiry(t *testing.T) {
 	a := app()
 	a.ExpiryCloses = true

@@ -156,6 +156,11 @@ func (s *session) handleUnsubscribe(q *request) error {
 	return s.send(unsubscribed(channel, aliasOf(sub), who))
 }
 
+// Unsubscribed tells the client that a subscription ended with its own token.
+func (s *session) Unsubscribed(sub *hub.Sub) {
+	_ = s.send(unsubscribed(sub.Name(), aliasOf(sub), sub.Identity())) // it does not fail
+}
+
 // handleRefresh replaces the connection's token by a newer one of the same
 // user. Subscriptions that it does not permit end, and the client is told.
 func (s *session) handleRefresh(ctx context.Context, q *request) error {
