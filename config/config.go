@@ -129,7 +129,8 @@ type App struct {
 	// "https://example.com"; without any, all may, since tokens decide.
 	Origins []string `toml:"origins"`
 	// ExpiryCloses ends a connection 30 seconds after its token has expired,
-	// unless the client has sent a newer one.
+	// unless the client has sent a newer one, and a subscription likewise with
+	// the token of its own that allowed it.
 	ExpiryCloses bool `toml:"expiry_closes"`
 	// Channels are rules for channels; the first that matches counts.
 	Channels []Channel `toml:"channels"`

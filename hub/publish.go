@@ -77,6 +77,9 @@ func checkMessage(m *earshot.Message) error {
 	if len(m.Data) > MaxData {
 		return &earshot.Error{Code: earshot.TooLarge, Reason: "MESSAGE_TOO_LARGE", Text: "data may have 32 KiB at the most"}
 	}
+	if m.Kind == earshot.JSON && depth(m.Data) > MaxDepth {
+		return &earshot.Error{Code: earshot.Invalid, Reason: "DATA_TOO_DEEP", Text: "data may nest 128 levels deep at the most"}
+	}
 	return nil
 }
 
