@@ -96,7 +96,7 @@ var _ hub.Transport = (*listener)(nil)
 func (s *suite) listen(h *hub.Hub, tenant *earshot.App, after *earshot.Position) *listener {
 	s.Helper()
 	l := &listener{}
-	id := &earshot.Identity{App: tenant.Slug, Grants: []earshot.Grant{{Channel: earshot.Glob("*"), Allow: earshot.Subscribe}}}
+	id := &earshot.Identity{App: tenant.Slug, Grants: []earshot.Grant{{Channel: earshot.Glob("*"), Allow: earshot.Subscribe, HistoryStart: &time.Time{}}}}
 	c, err := h.Open(h.NextShard(), l, hub.Opening{App: tenant, Identity: id, Farewell: l})
 	if err != nil {
 		s.Fatalf("open: %v", err)

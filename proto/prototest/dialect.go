@@ -71,7 +71,8 @@ type Client struct {
 	Expires time.Time
 }
 
-// A Grant allows something on some channels.
+// A Grant allows something on some channels. Their history is open to who may
+// subscribe.
 type Grant struct {
 	// Channel is a name, in which * stands for any run of characters.
 	Channel string

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/hub"
@@ -97,7 +98,7 @@ func (f *fake) identify(proof string) (*earshot.App, *earshot.Identity, error) {
 		if f.broken("echo rule") {
 			g.May |= earshot.Echo
 		}
-		id.Grants = append(id.Grants, earshot.Grant{Channel: earshot.Glob(g.Channel), Allow: g.May})
+		id.Grants = append(id.Grants, earshot.Grant{Channel: earshot.Glob(g.Channel), Allow: g.May, HistoryStart: &time.Time{}})
 	}
 	return app, id, nil
 }
