@@ -35,9 +35,9 @@ lint: ## go vet, staticcheck, gofumpt
 	$(GO) tool staticcheck ./...
 	@unformatted=$$($(GO) tool gofumpt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not formatted:"; echo "$$unformatted"; exit 1; fi
 
-unit: ## unit tests, promises and faults, with the race detector
+unit: ## unit tests, promises and faults, with the race detector; never from the cache, which cannot see the binary that the faults build
 	$(call section,unit)
-	$(GO) test -race -timeout 15m ./...
+	$(GO) test -race -count=1 -timeout 15m ./...
 
 fuzz: ## each fuzz target with 10000 inputs, or FUZZTIME
 	$(call section,fuzz)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -284,5 +285,54 @@ func TestOneServerIsAccepted(t *testing.T) {
 	e := open(t, Config{URLs: []string{c.url(0, c.account())}})
 	if l := e.link.Load(); l.replicas != 1 {
 		t.Errorf("%d replicas", l.replicas)
+	}
+}
+
+// A noticer is a log that calls warned for every warning.
+type noticer struct {
+	slog.Handler
+	warned func(text string)
+}
+
+// Handle tells of warnings.
+func (n noticer) Handle(_ context.Context, r slog.Record) error {
+	if r.Level == slog.LevelWarn {
+		n.warned(r.Message)
+	}
+	return nil
+}
+
+// Enabled says that every record is wanted.
+func (noticer) Enabled(context.Context, slog.Level) bool { return true }
+
+// WithAttrs and WithGroup keep telling.
+func (n noticer) WithAttrs([]slog.Attr) slog.Handler { return n }
+
+// WithGroup returns n.
+func (n noticer) WithGroup(string) slog.Handler { return n }
+
+// TestOpenWaitsForTheCluster begins before the cluster can be reached.
+func TestOpenWaitsForTheCluster(t *testing.T) {
+	c := startCluster(t, 1)
+	link := startProxy(t, c.servers[0].Addr().String())
+	link.set(true)
+	waited := false
+	log := slog.New(noticer{slog.DiscardHandler, func(text string) {
+		if text == "the NATS cluster does not serve yet" {
+			waited = true
+			link.set(false)
+		}
+	}})
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	e, err := Open(ctx, Config{URLs: []string{"nats://" + c.account() + "@" + link.listener.Addr().String()}}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(ctx); err != nil {
+		t.Error(err)
+	}
+	if !waited {
+		t.Error("it did not wait: the test showed nothing")
 	}
 }

@@ -113,7 +113,7 @@ func (e *Engine) open(ctx context.Context) error {
 	e.running.Go(e.runBarrier)
 	e.running.Go(e.runPipeline)
 	e.running.Go(e.runLedger)
-	if err := e.up(ctx); err != nil {
+	if err := e.upAtLast(ctx); err != nil {
 		return err
 	}
 	e.running.Go(e.supervise)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -41,6 +43,36 @@ func (e *Engine) up(ctx context.Context) error {
 	e.link.Store(l)
 	e.failed.Store(nil)
 	return nil
+}
+
+// upAtLast is up that waits for a cluster that does not serve yet, since servers
+// are started in any order. What waiting does not cure is returned at once.
+func (e *Engine) upAtLast(ctx context.Context) error {
+	pause := time.NewTicker(time.Second)
+	defer pause.Stop()
+	for {
+		err := e.up(ctx)
+		if err == nil || e.config.embedded() || !absent(err) || ctx.Err() != nil {
+			return err
+		}
+		e.log.Warn("the NATS cluster does not serve yet", "err", err)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// absent reports whether nobody answered, or not in time.
+func absent(err error) bool {
+	for _, e := range []error{natsgo.ErrNoServers, natsgo.ErrTimeout, natsgo.ErrNoResponders, context.DeadlineExceeded, io.EOF} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	var network net.Error
+	return errors.As(err, &network)
 }
 
 // furnishTime bounds what comes after the server has recovered: a cluster may
@@ -150,9 +182,18 @@ func (l *link) makeStream(ctx context.Context, c jetstream.StreamConfig) (jetstr
 	}
 }
 
+// askTime is how long one question about a stream may take. A cluster whose
+// stream has no leader yet does not answer at all, and must be asked again.
+const askTime = 2 * time.Second
+
 // stream returns the stream as it is, if it is as it should be: an update of a
 // cluster's stream disturbs its readers.
 func (l *link) stream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	if !l.engine.config.embedded() {
+		asked, cancel := context.WithTimeout(ctx, askTime)
+		defer cancel()
+		ctx = asked
+	}
 	s, err := l.js.Stream(ctx, c.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return l.js.CreateOrUpdateStream(ctx, c)
