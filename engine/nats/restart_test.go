@@ -139,7 +139,10 @@ func TestConfigIsChecked(t *testing.T) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
-	if _, err := Open(t.Context(), Config{URLs: []string{"nats://127.0.0.1:1"}}, quiet(t)); err == nil {
+	// One that is not there is waited for as long as the context lasts.
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := Open(ctx, Config{URLs: []string{"nats://127.0.0.1:1"}}, quiet(t)); err == nil {
 		t.Error("a cluster that is not there was opened")
 	}
 }
