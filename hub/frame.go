@@ -32,15 +32,13 @@ type Frame struct {
 	forms [forms]atomic.Pointer[[]byte]
 }
 
-// A Form is one way to put a frame on a wire.
+// A Form is a way to put a frame on a wire that is expensive to make.
 type Form uint8
 
 // The forms that a frame remembers.
 const (
-	// Framed is the frame with the header of its transport.
-	Framed Form = iota
-	// Deflated is the same, compressed.
-	Deflated
+	// Deflated is the frame compressed, with the header of its transport.
+	Deflated Form = iota
 	forms
 )
 
