@@ -323,11 +323,11 @@ func (e *Engine) supervise() {
 // restart closes the link and makes a new one, until that works.
 func (e *Engine) restart(l *link, reason string) {
 	e.log.Error("the log is restarted", "reason", reason)
-	e.stats.restarts.Add(1)
 	err := errors.New(reason)
 	e.failed.Store(&err)
 	e.why.Store(e.restarting())
 	e.link.Store(nil)
+	e.stats.restarts.Add(1) // who reads it finds the engine not ready, or back
 	l.fail(errLost)
 	l.close()
 	e.audits.back(e.pipe.reset())
