@@ -1,6 +1,9 @@
 package earshot
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // An App is a tenant: its own channel space, keys, hosts and rules. It is a
 // snapshot, shared and never changed; an update makes a new one.
@@ -15,6 +18,13 @@ type App struct {
 	SigningKeys []SigningKey
 	// AccessKeys verify requests that are signed with AWS Signature Version 4.
 	AccessKeys []AccessKey
+	// Unsigned are the networks whose requests to Lambda's API need no signature;
+	// by default none.
+	Unsigned []netip.Prefix
+	// Webhooks are told of the app's events. RecordEvents keeps events to be read
+	// as a stream, with or without a webhook.
+	Webhooks     []Webhook
+	RecordEvents bool
 	// Audience and Issuer, if set, must be named by every token.
 	Audience, Issuer string
 	// Origins are the browser origins that may connect; empty allows all.
@@ -39,8 +49,30 @@ type SigningKey struct {
 	Key []byte
 }
 
-// An AccessKey is an id and its secret.
-type AccessKey struct{ ID, Secret string }
+// An AccessKey signs requests with AWS Signature Version 4.
+type AccessKey struct {
+	ID, Secret string
+	// Allow are what it may be used for: "lambda:InvokeFunction" or
+	// "execute-api:ManageConnections", each perhaps with ":" and a pattern of the
+	// function's or API's name behind it; * stands for any run of characters.
+	// Empty allows everything of the app.
+	Allow []Pattern
+}
+
+// A Webhook is an address that is told of events.
+type Webhook struct {
+	// ID names it within the app: 1 to 64 of a-z, 0-9 and -.
+	ID string
+	// URL is where events are posted, http or https.
+	URL string
+	// Secrets sign what is posted, each in its turn: two while one is replaced.
+	Secrets []string
+	// Events are the types that are told (hub.EventType), as patterns; empty for all.
+	Events []Pattern
+	// Trusted says that the operator wrote the address down, so that it may be an
+	// internal one.
+	Trusted bool
+}
 
 // A Rule says what the channels that match are.
 type Rule struct {

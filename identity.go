@@ -1,10 +1,13 @@
 package earshot
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // An Action is something a client may do on a channel. Actions are bits, so
 // that a set of them is one too.
-type Action uint16
+type Action uint32
 
 // The actions.
 const (
@@ -22,6 +25,15 @@ const (
 	Emit
 	// Info is to ask for the channel's state.
 	Info
+	// Uncounted is to be left out of the channel's number of subscriptions.
+	Uncounted
+	// UpdateMeta is to replace one's metadata on the channel by a newer proof.
+	UpdateMeta
+	// Observe is to be told of changes to entries of the channel's storage,
+	// ReadEntry to read and WriteEntry to write them.
+	Observe
+	ReadEntry
+	WriteEntry
 )
 
 // Has reports whether all of b are in a.
@@ -38,8 +50,9 @@ type Grant struct {
 	// HistoryStart is the oldest moment of history that may be read; nil leaves
 	// it to the start of the subscription, the zero Unix time opens everything.
 	HistoryStart *time.Time
-	// Events refine the grant by event name.
-	Events []EventGrant
+	// Events refine the grant by event name, Entries by key of the channel's storage.
+	Events  []EventGrant
+	Entries []EntryGrant
 }
 
 // An EventGrant is what a grant says of the events that match.
@@ -48,6 +61,49 @@ type EventGrant struct {
 	Allow, Deny Action
 	// Store is how long history shows the messages; see Message.Store.
 	Store time.Duration
+	// ScheduleBefore is the latest moment that a message may be scheduled for;
+	// zero for none.
+	ScheduleBefore time.Time
+	// React says which reactions to the messages are permitted.
+	React Reactions
+}
+
+// An EntryGrant is what a grant says of the entries of the channel's storage
+// whose keys match.
+type EntryGrant struct {
+	Key         Pattern
+	Allow, Deny Action
+	// Store is how long what is written stays; 0 says nothing of it.
+	Store time.Duration
+	// ScheduleBefore is the latest moment that a write may be scheduled for;
+	// zero for none.
+	ScheduleBefore time.Time
+}
+
+// Reactions are the values that a client may react with. The zero Reactions
+// permit none.
+type Reactions struct {
+	// Any permits every value, Values those listed. Deny forbids all.
+	Any    bool
+	Deny   bool
+	Values []string
+}
+
+// Permits reports whether a value is permitted.
+func (r Reactions) Permits(value string) bool {
+	return !r.Deny && (r.Any || slices.Contains(r.Values, value))
+}
+
+// or merges what two grants say.
+func (r Reactions) or(more Reactions) Reactions {
+	if r.Values == nil {
+		r.Values = more.Values
+	} else if more.Values != nil {
+		r.Values = append(slices.Clone(r.Values), more.Values...)
+	}
+	r.Any = r.Any || more.Any
+	r.Deny = r.Deny || more.Deny
+	return r
 }
 
 // An Identity is who a client is and what it may do, as its proof said. It is
@@ -75,6 +131,10 @@ type Terms struct {
 	Store time.Duration
 	// HistoryStart is the earliest that any matching grant opens, nil for none.
 	HistoryStart *time.Time
+	// ScheduleBefore is the latest that any matching event or entry grant allows.
+	ScheduleBefore time.Time
+	// React is what all matching event grants permit together.
+	React Reactions
 }
 
 // On merges the grants that match channel; event grants count if event is not
@@ -111,7 +171,60 @@ func (t *Terms) addEvents(grants []EventGrant, event string) {
 		if longer(g.Store, t.Store) {
 			t.Store = g.Store
 		}
+		if g.ScheduleBefore.After(t.ScheduleBefore) {
+			t.ScheduleBefore = g.ScheduleBefore
+		}
+		t.React = t.React.or(g.React)
 	}
+}
+
+// OnEntry merges the grants that match an entry of the channel's storage. Store
+// is Forever where no grant says how long what is written stays.
+func (id *Identity) OnEntry(channel, key string) Terms {
+	var t Terms
+	for i := range id.Grants {
+		if g := &id.Grants[i]; len(g.Entries) > 0 && g.Channel.Match(channel) {
+			t.addEntries(g.Entries, key)
+		}
+	}
+	if t.Store == 0 {
+		t.Store = Forever
+	}
+	t.Allow &^= t.Deny
+	return t
+}
+
+func (t *Terms) addEntries(grants []EntryGrant, key string) {
+	for i := range grants {
+		g := &grants[i]
+		if !g.Key.Match(key) {
+			continue
+		}
+		t.Allow |= g.Allow
+		t.Deny |= g.Deny
+		if longer(g.Store, t.Store) {
+			t.Store = g.Store
+		}
+		if g.ScheduleBefore.After(t.ScheduleBefore) {
+			t.ScheduleBefore = g.ScheduleBefore
+		}
+	}
+}
+
+// MayObserve reports whether any grant opens entries of the channel's storage.
+func (id *Identity) MayObserve(channel string) bool {
+	for i := range id.Grants {
+		g := &id.Grants[i]
+		if !g.Channel.Match(channel) {
+			continue
+		}
+		for j := range g.Entries {
+			if g.Entries[j].Allow.Has(Observe) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // longer compares two Stores, Forever being the longest.

@@ -32,6 +32,34 @@ func (k Kind) String() string {
 // Forever is a Store that never ends.
 const Forever time.Duration = -1
 
+// A Notice tells the server's own messages of a channel from those that
+// somebody published. A protocol renders the notices that it has words for
+// (hub.Encoding.Notices); history never shows one.
+type Notice uint8
+
+// The notices. Data is a JSON value for each.
+const (
+	// NoNotice is a message that somebody published.
+	NoNotice Notice = iota
+	// EntryChanged is a change of the channel's storage: Key names the entry, Data
+	// is its new value, null if it was cleared. Only who may observe the key hears it.
+	EntryChanged
+	// ReactionAdded and ReactionRemoved are changes of the reactions to a message:
+	// Data is {"messageId","reaction","action"}.
+	ReactionAdded
+	ReactionRemoved
+	// MemberAdded, MemberUpdated and MemberRemoved are changes of who is present:
+	// Data is {"member":{"uid","umd"},"members":[…]}. They are of one node and
+	// never stored.
+	MemberAdded
+	MemberUpdated
+	MemberRemoved
+	notices
+)
+
+// Valid reports whether the notice is one that this version knows.
+func (n Notice) Valid() bool { return n < notices }
+
 // A Message is what one publish puts on a channel. Once published it is shared
 // by every subscriber and never changed.
 type Message struct {
@@ -48,6 +76,10 @@ type Message struct {
 	// Headers are named values that travel with the message and mean something
 	// to some protocols only; nil if there are none.
 	Headers map[string]string
+	// Notice is not zero for a message of the server itself; its Event is empty
+	// then. Key is the key of the entry that an EntryChanged is about.
+	Notice Notice
+	Key    string
 	// Sender is the client that published, nil for a message of a server.
 	Sender *Sender
 	// Store is how long history shows the message: 0 not at all, Forever

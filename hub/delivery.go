@@ -42,6 +42,9 @@ func (d *delivery) frame(h *Hub, e *Encoding) *Frame {
 // render renders m. A renderer that panics cannot carry the message; locks are
 // held here, and other clients wait.
 func (h *Hub) render(e *Encoding, m *earshot.Message) (f *Frame) {
+	if m.Notice != earshot.NoNotice && !e.Notices {
+		return nil
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			h.panicked("rendering as "+e.Name, p)

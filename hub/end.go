@@ -40,7 +40,7 @@ func (h *Hub) Kick(s Selection) (closed int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	err = h.engine.Tell(data)
+	err = h.engine.Tell("", data)
 	return h.kick(&s), err
 }
 

@@ -7,10 +7,11 @@ import (
 	"github.com/earshot-io/earshot"
 )
 
-// An Engine stores, numbers and spreads messages.
+// An Engine stores, numbers and spreads messages, and keeps records.
 type Engine interface {
 	Log
 	Bus
+	Records
 }
 
 // A Log stores the messages of logged channels in one order.
@@ -96,12 +97,19 @@ type Bus interface {
 	// Spread hands a live message, which has its ID, to the other nodes that
 	// hear the channel. It does not wait.
 	Spread(m *earshot.Message) error
-	// Tell hands a control message to the other nodes.
-	Tell(data []byte) error
+	// Node names this node. It has another name each time it is started.
+	Node() string
+	// Tell hands a control message to another node, or to all others if to is
+	// empty. It does not wait, and the message may get lost. It has MaxTell bytes
+	// at the most.
+	Tell(to string, data []byte) error
 	// Close ends deliveries and lets go of everything. Appends under way get
 	// their outcome first.
 	Close(ctx context.Context) error
 }
+
+// MaxTell bounds a control message: an external NATS server takes a megabyte.
+const MaxTell = 512 << 10
 
 // A Sink takes what a Bus delivers: the Hub. Its methods may be called
 // concurrently, but logged messages come from one goroutine, in the order of

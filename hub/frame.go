@@ -79,6 +79,9 @@ type Encoding struct {
 	// which is counted. It must not keep or change the message, and must be
 	// quick: other publishers of the channel wait.
 	Render func(*earshot.Message) *Frame
+	// Notices says that Render has words for notices (earshot.Notice). Others are
+	// not asked, and their subscribers hear none.
+	Notices bool
 	// Head, if set, makes what comes before the shared body for one
 	// subscription, from its tag. It is called with the shard locked.
 	Head func(tag any, m *earshot.Message) []byte

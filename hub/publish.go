@@ -18,6 +18,10 @@ type Publication struct {
 	Key string
 	// WantID asks for the message's id, which costs a read on a logged channel.
 	WantID bool
+	// Emit records MessagePublished before the publish is acknowledged.
+	Emit bool
+	// Origin is the request that published; nil where nothing is to be recorded.
+	Origin *Origin
 }
 
 // MaxData is how many bytes of data a message may have.

@@ -106,12 +106,12 @@ func (s *Shard) drain() int {
 
 func (s *Shard) fanOut(d *delivery, subs []*Sub) int {
 	pushed := 0
-	skip := !d.m.Skip.IsZero()
+	skip, notice := !d.m.Skip.IsZero(), d.m.Notice != earshot.NoNotice
 	at := d.m.ID.Position()
 	var enc *Encoding
 	var f *Frame
 	for _, sub := range subs {
-		if d.n <= sub.from || sub.has(at) || skip && sub.conn.id == d.m.Skip {
+		if d.n <= sub.from || sub.has(at) || skip && sub.conn.id == d.m.Skip || notice && !sub.minds(d.m) {
 			continue
 		}
 		if sub.enc != enc {

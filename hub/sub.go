@@ -68,6 +68,15 @@ func (s *Sub) has(p earshot.Position) bool {
 	return p.Seq != 0 && p.Seq <= s.position.Seq && p.Epoch == s.position.Epoch
 }
 
+// minds reports whether the subscription hears a notice: its protocol has words
+// for it, and its client may observe the entry that it is about.
+func (s *Sub) minds(m *earshot.Message) bool {
+	if !s.enc.Notices {
+		return false
+	}
+	return m.Notice != earshot.EntryChanged || s.Identity().OnEntry(m.Channel, m.Key).Allow.Has(earshot.Observe)
+}
+
 // frame is what is sent to this subscription for the rendered f.
 func (s *Sub) frame(f *Frame, m *earshot.Message) *Frame {
 	if s.enc.Head == nil {
@@ -184,7 +193,7 @@ func (s *Sub) sendPage() (more bool, err error) {
 
 // send queues a message that did not come with a fan-out. The shard is locked.
 func (s *Sub) send(d *delivery) {
-	if d.m.Skip == s.conn.id {
+	if d.m.Skip == s.conn.id || d.m.Notice != earshot.NoNotice && !s.minds(d.m) {
 		return
 	}
 	f := d.frame(s.conn.hub, s.enc)

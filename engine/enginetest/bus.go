@@ -157,7 +157,7 @@ func twoNodes(s *suite) {
 			s.Errorf("spread: %v", err)
 		}
 	}
-	if err := s.Nodes[0].Tell([]byte("told")); err != nil {
+	if err := s.Nodes[0].Tell("", []byte("told")); err != nil {
 		s.Errorf("tell: %v", err)
 	}
 	for node, e := range ears {

@@ -3,6 +3,7 @@ package mem
 import (
 	"context"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -151,15 +152,18 @@ func (e *Engine) Spread(m *earshot.Message) error {
 	return nil
 }
 
-// Tell hands a control message to the other nodes; see hub.Bus.
-func (e *Engine) Tell(data []byte) error {
+// Node names this node; see hub.Bus.
+func (e *Engine) Node() string { return "node-" + strconv.Itoa(e.index) }
+
+// Tell hands a control message to another node, or to all others; see hub.Bus.
+func (e *Engine) Tell(to string, data []byte) error {
 	e.store.mu.Lock()
 	defer e.store.mu.Unlock()
 	if e.cut || e.closed {
 		return errLink
 	}
 	for _, other := range e.store.nodes {
-		if other != e && !other.cut && !other.closed {
+		if other != e && !other.cut && !other.closed && (to == "" || to == other.Node()) {
 			other.told = append(other.told, slices.Clone(data))
 			other.signal()
 		}

@@ -41,6 +41,10 @@ type Store struct {
 	spent map[spentToken]time.Time
 	nodes []*Engine
 
+	records  map[string]*hub.Record
+	revision uint64
+	watches  map[*watch]bool
+
 	onAppend    func(node int, m *earshot.Message) Outcome
 	onRepublish func(node int, m *earshot.Message) Fate
 	lag         uint64

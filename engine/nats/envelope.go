@@ -35,6 +35,9 @@ type envelope struct {
 	Depth int `cbor:"9,keyasint,omitempty"`
 	// ID is a live message's.
 	ID []byte `cbor:"10,keyasint,omitempty"`
+	// Notice and Key are of the server's own messages.
+	Notice uint8  `cbor:"11,keyasint,omitempty"`
+	Key    string `cbor:"12,keyasint,omitempty"`
 }
 
 type sender struct {
@@ -90,7 +93,7 @@ func (c *codec) decode(b []byte, v any) error {
 func (c *codec) seal(m *earshot.Message, early bool, depth int) ([]byte, error) {
 	v := envelope{
 		Event: m.Event, Kind: uint8(m.Kind), Data: m.Data, Headers: m.Headers, Store: int64(earshot.Forever),
-		Early: early, Depth: depth,
+		Early: early, Depth: depth, Notice: uint8(m.Notice), Key: m.Key,
 	}
 	if m.Store != earshot.Forever {
 		v.Store = int64(m.Store / time.Millisecond)
@@ -119,6 +122,7 @@ func (c *codec) open(b []byte) (m *earshot.Message, v *envelope, err error) {
 	}
 	m = &earshot.Message{
 		Event: v.Event, Kind: earshot.Kind(v.Kind), Data: v.Data, Headers: v.Headers, Store: earshot.Forever,
+		Notice: earshot.Notice(v.Notice), Key: v.Key,
 	}
 	if v.Store >= 0 {
 		m.Store = time.Duration(v.Store) * time.Millisecond
@@ -141,6 +145,8 @@ func (v *envelope) check() error {
 		return fmt.Errorf("skip of %d bytes", len(v.Skip))
 	case len(v.ID) != 0 && len(v.ID) != len(earshot.ID{}):
 		return fmt.Errorf("id of %d bytes", len(v.ID))
+	case !earshot.Notice(v.Notice).Valid():
+		return fmt.Errorf("notice %d", v.Notice)
 	case v.Depth < 0:
 		return fmt.Errorf("depth %d", v.Depth)
 	case v.Kind == uint8(earshot.Text) && !utf8.Valid(v.Data):

@@ -24,6 +24,7 @@ type link struct {
 	js       jetstream.JetStream
 	log      jetstream.Stream
 	state    jetstream.Stream
+	records  jetstream.Stream
 	replicas int
 	calls    calls
 }
@@ -125,6 +126,10 @@ func (l *link) makeStreams(ctx context.Context) error {
 			Name: spentStream, Subjects: []string{subjectSpent + ">"}, Storage: jetstream.FileStorage,
 			MaxMsgsPerSubject: 1, AllowMsgTTL: true,
 		},
+		{
+			Name: recordStream, Subjects: []string{subjectRecord + ">"}, Storage: jetstream.FileStorage,
+			MaxMsgsPerSubject: 1, AllowMsgTTL: true, AllowDirect: false, SubjectDeleteMarkerTTL: markerTTL,
+		},
 	}
 	for i, c := range configs {
 		s, err := l.makeStream(ctx, c)
@@ -136,6 +141,8 @@ func (l *link) makeStreams(ctx context.Context) error {
 			l.log = s
 		case 1:
 			l.state = s
+		case 3:
+			l.records = s
 		}
 	}
 	return nil
@@ -242,8 +249,10 @@ func (l *link) subscribe() error {
 		if _, err := l.conn.Subscribe(leader, func(*natsgo.Msg) { e.wantAudit(false) }); err != nil {
 			return err
 		}
-		if _, err := l.conn.Subscribe(subjectControl, e.onControl); err != nil {
-			return err
+		for _, subject := range []string{subjectControl, subjectControl + "." + string(appendLevel(nil, e.node))} {
+			if _, err := l.conn.Subscribe(subject, e.onControl); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

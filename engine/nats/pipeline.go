@@ -284,12 +284,20 @@ func (e *Engine) Spread(m *earshot.Message) error {
 	return e.shout(subject(spaceLive, m.App, m.Channel, e.config.Buckets), data)
 }
 
-// Tell hands a control message to the other nodes; see hub.Bus.
-func (e *Engine) Tell(data []byte) error {
-	if e.config.embedded() {
-		return nil
+// Node names this node; see hub.Bus.
+func (e *Engine) Node() string { return e.node }
+
+// Tell hands a control message to another node, or to all others; see hub.Bus.
+func (e *Engine) Tell(to string, data []byte) error {
+	switch {
+	case len(data) > hub.MaxTell:
+		return earshot.Errorf(earshot.TooLarge, "a control message of %d bytes", len(data))
+	case e.config.embedded() || to == e.node:
+		return nil // there are no others
+	case to == "":
+		return e.shout(subjectControl, append([]byte{version}, data...))
 	}
-	return e.shout(subjectControl, append([]byte{version}, data...))
+	return e.shout(subjectControl+"."+string(appendLevel(nil, to)), append([]byte{version}, data...))
 }
 
 // shout publishes without an answer. The connection does not hear itself.

@@ -84,7 +84,7 @@ func TestRestartInPlace(t *testing.T) {
 		poll(t, 10*time.Second, "messages are stored", func() bool { return e.stats.appended.Load() > before+50 })
 		log.Fatalf("an end of the world, number %d", i)
 		poll(t, 10*time.Second, "the log is back", func() bool {
-			if e.Stats().Restarts != uint64(i+1) {
+			if e.Stats().Restarts < uint64(i+1) {
 				return false // it was ready, but has not noticed
 			}
 			ok, _ := e.Ready()

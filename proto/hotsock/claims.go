@@ -36,6 +36,8 @@ type proof struct {
 	keepAlive    bool
 	heartbeat    time.Duration // 0 for none
 	connectionID string        // empty if it is not bound to a connection
+	// umdUpdate and umdPropagate are of scope umd (spec §3.2).
+	umdUpdate, umdPropagate bool
 }
 
 // A scope is what a token may be used for.
@@ -44,6 +46,7 @@ type scope uint8
 const (
 	scopeConnect scope = 1 << iota
 	scopeSubscribe
+	scopeUMD
 )
 
 // channels are what the claim of that name says.
@@ -62,18 +65,32 @@ type claims struct {
 	KeepAlive *bool          `json:"keepAlive"`
 	Heartbeat *float64       `json:"heartbeatTimeout"`
 	Conn      *string        `json:"connectionId"`
+	Update    *bool          `json:"umdUpdate"`
+	Propagate *bool          `json:"umdPropagate"`
 	Channels  jsontext.Value `json:"channels"`
 }
 
 // channelClaim is one entry of channels (spec §3.3).
 type channelClaim struct {
-	Subscribe     *bool                     `json:"subscribe"`
-	AutoSubscribe *bool                     `json:"autoSubscribe"`
-	Alias         *string                   `json:"alias"`
-	GetInfo       *bool                     `json:"getInfo"`
-	HistoryStart  *auth.NumericDate         `json:"historyStart"`
-	Messages      map[string]eventClaim     `json:"messages"`
-	Storage       map[string]jsontext.Value `json:"storage"`
+	Subscribe     *bool                 `json:"subscribe"`
+	AutoSubscribe *bool                 `json:"autoSubscribe"`
+	Alias         *string               `json:"alias"`
+	GetInfo       *bool                 `json:"getInfo"`
+	HistoryStart  *auth.NumericDate     `json:"historyStart"`
+	Messages      map[string]eventClaim `json:"messages"`
+	Storage       map[string]entryClaim `json:"storage"`
+	OmitCount     *bool                 `json:"omitFromSubCount"`
+	Update        *bool                 `json:"umdUpdate"`
+}
+
+// entryClaim is one entry of storage (spec §3.5).
+type entryClaim struct {
+	Observe        *bool             `json:"observe"`
+	Get            *bool             `json:"get"`
+	Set            *bool             `json:"set"`
+	Emit           *bool             `json:"emitPubSubEvent"`
+	Store          *float64          `json:"store"`
+	ScheduleBefore *auth.NumericDate `json:"scheduleBefore"`
 }
 
 // eventClaim is one entry of messages (spec §3.4).
@@ -83,6 +100,9 @@ type eventClaim struct {
 	Echo      *bool    `json:"echo"`
 	Emit      *bool    `json:"emitPubSubEvent"`
 	Store     *float64 `json:"store"`
+
+	ScheduleBefore *auth.NumericDate `json:"scheduleBefore"`
+	React          jsontext.Value    `json:"react"`
 }
 
 func badClaim(format string, args ...any) error {
@@ -135,6 +155,7 @@ func (r *claimReader) read(t *auth.Token, data []byte) (any, error) {
 func (p *proof) fill(c *claims) error {
 	p.singleUse = isTrue(c.SingleUse)
 	p.keepAlive = isTrue(c.KeepAlive)
+	p.umdUpdate, p.umdPropagate = isTrue(c.Update), isTrue(c.Propagate)
 	if c.Conn != nil {
 		p.connectionID = *c.Conn
 	}
@@ -172,6 +193,8 @@ func parseScope(text string) (s scope) {
 			s |= scopeConnect
 		case "subscribe":
 			s |= scopeSubscribe
+		case "umd":
+			s |= scopeUMD
 		}
 	}
 	return s
@@ -276,6 +299,8 @@ func grant(key string, c *channelClaim) (earshot.Grant, error) {
 	_, exact := match.Literal()
 	set(&g.Allow, &g.Deny, earshot.Subscribe, c.Subscribe)
 	set(&g.Allow, &g.Deny, earshot.Info, c.GetInfo)
+	set(&g.Allow, &g.Deny, earshot.Uncounted, c.OmitCount)
+	set(&g.Allow, &g.Deny, earshot.UpdateMeta, c.Update)
 	// Subscribing by claim is for exact keys only; it implies the permission.
 	if exact && isTrue(c.AutoSubscribe) {
 		g.Allow |= earshot.AutoSubscribe | earshot.Subscribe
@@ -294,12 +319,15 @@ func grant(key string, c *channelClaim) (earshot.Grant, error) {
 		}
 		g.Events = append(g.Events, e)
 	}
+	if len(c.Storage) > 0 {
+		g.Entries = make([]earshot.EntryGrant, 0, len(c.Storage))
+	}
 	for _, key := range sorted(c.Storage) {
-		// Entries of storage are not served, but a pattern that is none refuses
-		// the token wherever it stands (spec §3.6).
-		if _, err := pattern(key); err != nil {
-			return g, badClaim("the storage key %q is not a valid regular expression", key)
+		e, err := entryGrant(key, c.Storage[key])
+		if err != nil {
+			return g, err
 		}
+		g.Entries = append(g.Entries, e)
 	}
 	return g, nil
 }
@@ -319,7 +347,52 @@ func eventGrant(key string, c eventClaim) (earshot.EventGrant, error) {
 			return g, err
 		}
 	}
-	return g, nil
+	g.ScheduleBefore = moment(c.ScheduleBefore)
+	g.React, err = reactions(c.React)
+	return g, err
+}
+
+// entryGrant reads one entry of storage (spec §3.5).
+func entryGrant(key string, c entryClaim) (earshot.EntryGrant, error) {
+	match, err := pattern(key)
+	if err != nil {
+		return earshot.EntryGrant{}, badClaim("the storage key %q is not a valid regular expression", key)
+	}
+	g := earshot.EntryGrant{Key: match, ScheduleBefore: moment(c.ScheduleBefore)}
+	set(&g.Allow, &g.Deny, earshot.Observe, c.Observe)
+	set(&g.Allow, &g.Deny, earshot.ReadEntry, c.Get)
+	set(&g.Allow, &g.Deny, earshot.WriteEntry, c.Set)
+	set(&g.Allow, &g.Deny, earshot.Emit, c.Emit)
+	if c.Store != nil {
+		if g.Store, err = storeFor(*c.Store); err == nil && g.Store == 0 {
+			err = badClaim("store of a storage key is not 0")
+		}
+	}
+	return g, err
+}
+
+// moment is a date, zero for none.
+func moment(d *auth.NumericDate) time.Time {
+	if d == nil {
+		return time.Time{}
+	}
+	return d.Time()
+}
+
+// reactions reads true, false or a list of values.
+func reactions(v jsontext.Value) (r earshot.Reactions, err error) {
+	switch v.Kind() {
+	case 0, 'n':
+		return r, nil
+	case 't':
+		return earshot.Reactions{Any: true}, nil
+	case 'f':
+		return earshot.Reactions{Deny: true}, nil
+	}
+	if json.Unmarshal(v, &r.Values) != nil {
+		return r, badClaim("react is true, false or a list of strings")
+	}
+	return r, nil
 }
 
 // set enters one directive: true allows, an explicit false denies.

@@ -37,7 +37,7 @@ func mustRead(t testing.TB, payload string) *proof {
 func TestClaims(t *testing.T) {
 	p := mustRead(t, `{"scope":" connect  umd other subscribe","uid":"`+strings.Repeat("å", 128)+`","umd":{"a":[1]},"keepAlive":true,
 		"heartbeatTimeout":30.0,"singleUse":true,"connectionId":"x","unknown":{"scope":1},"sub":5,"iat":"x"}`)
-	if p.scope != scopeConnect|scopeSubscribe || !p.identity.HasUID || string(p.identity.Meta) != `{"a":[1]}` || !p.keepAlive ||
+	if p.scope != scopeConnect|scopeSubscribe|scopeUMD || !p.identity.HasUID || string(p.identity.Meta) != `{"a":[1]}` || !p.keepAlive ||
 		p.heartbeat != 30*time.Second || !p.singleUse || p.connectionID != "x" || p.identity.App != "dev" {
 		t.Errorf("got %+v", p)
 	}
