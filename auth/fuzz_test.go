@@ -67,8 +67,7 @@ func FuzzVerify(f *testing.F) {
 		}
 		v := verifier(t, hs256(""))
 		got, err := v.Verify(token, nil, whole)
-		signed := token[:max(strings.LastIndexByte(token, '.'), 0)]
-		if err == nil && !strings.HasPrefix(good, signed+".") {
+		if err == nil && token != good {
 			t.Fatalf("accepted %q: %v", token, got)
 		}
 	})

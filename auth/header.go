@@ -33,6 +33,9 @@ func parseHeader(token string) (header, error) {
 	if first == last || strings.Count(token, ".") != 2 || !urlSafe(token) {
 		return header{}, errMalformed()
 	}
+	if !canonical(token[:first]) || !canonical(token[first+1:last]) || !canonical(token[last+1:]) {
+		return header{}, errMalformed()
+	}
 	raw, err := base64.RawURLEncoding.DecodeString(token[:first])
 	if err != nil {
 		return header{}, errMalformed()
@@ -80,4 +83,37 @@ func urlSafe(s string) bool {
 		}
 	}
 	return true
+}
+
+// canonical reports whether the base64url text s is the one way to write its
+// bytes: the bits that its last letter has to spare are zero (RFC 4648 §3.5).
+// Otherwise one token had several texts, all with a right signature.
+func canonical(s string) bool {
+	var spare byte
+	switch len(s) % 4 {
+	case 0:
+		return true
+	case 1:
+		return false
+	case 2:
+		spare = 0b1111
+	case 3:
+		spare = 0b11
+	}
+	return sextet(s[len(s)-1])&spare == 0
+}
+
+// sextet is the value of a letter of base64url.
+func sextet(c byte) byte {
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return c - 'A'
+	case 'a' <= c && c <= 'z':
+		return c - 'a' + 26
+	case '0' <= c && c <= '9':
+		return c - '0' + 52
+	case c == '-':
+		return 62
+	}
+	return 63
 }
