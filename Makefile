@@ -2,6 +2,7 @@
 
 GO ?= go
 FUZZTIME ?= 10000x
+SOAKFUZZ ?= 2000000x
 export GO
 
 # section names what begins, so that a long log can be read.
@@ -50,7 +51,7 @@ conformance: build ## real clients against the built server
 bench: build ## load figures, each beside its floor; eight minutes
 	@./scripts/bench
 
-soak: build ## long: kills and power cuts many times over, hours of fuzzing
+soak: build ## long: kills and power cuts many times over, an hour of fuzzing (SOAKFUZZ inputs each)
 	EARSHOT_SOAK=20 $(GO) test -count=1 -timeout 60m -run 'TestKill' ./faults ./engine/nats
 	EARSHOT_SOAK=50 $(GO) test -count=1 -timeout 60m -run 'TestPowerCut' ./engine/nats
-	@./scripts/fuzz 10000000x
+	@./scripts/fuzz $(SOAKFUZZ)
