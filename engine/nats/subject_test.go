@@ -56,9 +56,9 @@ func FuzzSubject(f *testing.F) {
 		checkSubject(t, app, channel, int(buckets))
 		// What comes from the network is read as a name that is written the same, or not at all.
 		if space, a, c, ok := parseSubject(channel); ok {
-			_, number, _ := strings.Cut(strings.TrimPrefix(channel, space+"."), ".")
-			number, _, _ = strings.Cut(number, ".")
-			again := strings.Replace(subject(space, a, c, 1), ".0.", "."+number+".", 1)
+			app := space + "." + string(appendLevel(nil, a)) + "."
+			number, _, _ := strings.Cut(strings.TrimPrefix(channel, app), ".")
+			again := app + number + strings.TrimPrefix(subject(space, a, c, 1), app+"0")
 			if again != channel {
 				t.Fatalf("%q is read as %q %q, which is %q", channel, a, c, again)
 			}
