@@ -1,12 +1,7 @@
 package auth
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -25,9 +20,11 @@ type Issuer struct {
 	header string      // HMAC only
 }
 
-// NewIssuer makes an issuer. The key's Key is the secret of an HMAC algorithm,
-// else the private key in PEM: PKCS #8, PKCS #1 or SEC 1. The key's ID becomes
-// the kid of the tokens, if it has one.
+// NewIssuer makes an issuer. The key's Key is the secret of an HMAC algorithm as
+// it stands, else the private key: PKCS #8, PKCS #1 or SEC 1 under any label, in
+// PEM, DER or base64 of either. Line breaks of a PEM text may be written as \n
+// or be missing. An encrypted key is refused. The key's ID becomes the kid of
+// the tokens, if it has one.
 func NewIssuer(k earshot.SigningKey) (*Issuer, error) {
 	kind, ok := algorithmOf(k.Alg)
 	if !ok {
@@ -80,37 +77,6 @@ func (i *Issuer) Issue(claims []byte) (string, error) {
 		return "", err
 	}
 	return o.CompactSerialize()
-}
-
-// parsePrivate reads a private key in PEM.
-func parsePrivate(text []byte) (crypto.Signer, error) {
-	block, err := pemBlock(text)
-	if err != nil {
-		return nil, err
-	}
-	var private any
-	switch block.Type {
-	case "PRIVATE KEY":
-		private, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	case "RSA PRIVATE KEY":
-		private, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		private, err = x509.ParseECPrivateKey(block.Bytes)
-	default:
-		return nil, fmt.Errorf("the PEM block is a %q, not a private key", strings.ToLower(block.Type))
-	}
-	if err != nil {
-		return nil, err
-	}
-	switch p := private.(type) {
-	case *rsa.PrivateKey:
-		return p, nil
-	case *ecdsa.PrivateKey:
-		return p, nil
-	case ed25519.PrivateKey:
-		return p, nil
-	}
-	return nil, errors.New("a private key of an unknown type")
 }
 
 // Inspect returns the header and the claims of a token as they stand, without

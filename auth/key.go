@@ -9,7 +9,6 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"strings"
@@ -79,7 +78,7 @@ func checkSecret(secret []byte) error {
 	switch {
 	case len(secret) == 0:
 		return errors.New("the secret is empty")
-	case bytes.Contains(secret, []byte("-----BEGIN ")):
+	case bytes.Contains(secret, []byte(pemBegin)):
 		return errors.New("the secret of an HMAC algorithm is a PEM key")
 	}
 	return nil
@@ -166,39 +165,24 @@ func errSignature() error {
 
 // parsePublic reads a public key in PEM: PKIX or PKCS #1.
 func parsePublic(text []byte) (crypto.PublicKey, error) {
-	block, err := pemBlock(text)
+	blocks, err := pemBlocks(text)
 	if err != nil {
 		return nil, err
 	}
-	switch block.Type {
+	switch b := blocks[0]; b.label {
 	case "PUBLIC KEY":
-		return x509.ParsePKIXPublicKey(block.Bytes)
+		return x509.ParsePKIXPublicKey(b.der)
 	case "RSA PUBLIC KEY":
-		return x509.ParsePKCS1PublicKey(block.Bytes)
+		return x509.ParsePKCS1PublicKey(b.der)
 	}
-	return nil, fmt.Errorf("the PEM block is a %q, not a public key", strings.ToLower(block.Type))
-}
-
-// pemBlock reads the first block of a PEM text, in which a line break may be
-// written as \n, and around and within which there may be other white space.
-func pemBlock(text []byte) (*pem.Block, error) {
-	s := strings.ReplaceAll(strings.ReplaceAll(string(text), `\r`, ""), `\n`, "\n")
-	lines := strings.Split(s, "\n")
-	for i := range lines {
-		lines[i] = strings.TrimSpace(lines[i])
-	}
-	block, _ := pem.Decode([]byte(strings.Join(lines, "\n") + "\n"))
-	if block == nil {
-		return nil, errors.New("the key is not in PEM")
-	}
-	return block, nil
+	return nil, fmt.Errorf("the PEM block is a %q, not a public key", strings.ToLower(blocks[0].label))
 }
 
 // DecodeKey reads key material as users of Hotsock have it: PEM as it stands,
 // or base64 of either alphabet, padded or not, of the PEM or of the raw secret.
 // White space and a literal \n within base64 are dropped.
 func DecodeKey(text string) ([]byte, error) {
-	if strings.Contains(text, "-----BEGIN ") {
+	if strings.Contains(text, pemBegin) {
 		return []byte(text), nil
 	}
 	packed := strings.ReplaceAll(strings.Join(strings.Fields(text), ""), `\n`, "")

@@ -47,7 +47,7 @@ func hs256(id string) earshot.SigningKey {
 	return earshot.SigningKey{ID: id, Alg: "HS256", Key: []byte(secret)}
 }
 
-func issue(t *testing.T, k earshot.SigningKey, claims string) string {
+func issue(t testing.TB, k earshot.SigningKey, claims string) string {
 	t.Helper()
 	i, err := auth.NewIssuer(k)
 	if err != nil {
@@ -79,7 +79,7 @@ func wants(t *testing.T, err error, reason string) {
 
 type pair struct{ private, public []byte }
 
-func encode(t *testing.T, private crypto.Signer) pair {
+func encode(t testing.TB, private crypto.Signer) pair {
 	t.Helper()
 	pk, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
