@@ -64,6 +64,7 @@ func (s *Store) NewEpoch() {
 	s.seq = 0
 	clear(s.logs)
 	clear(s.keys)
+	s.box = box{fails: s.box.fails}
 	for _, e := range s.nodes {
 		e.audited = 0
 		clear(e.got)

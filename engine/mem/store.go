@@ -19,6 +19,10 @@ type Config struct {
 	ResumeWindow time.Duration
 	// AuditEvery is how often a node reads what it missed; 10 s by default.
 	AuditEvery time.Duration
+	// EventsBytes bounds the outbox, and EventsKeep how long it keeps an entry; 0
+	// is without end.
+	EventsBytes int
+	EventsKeep  time.Duration
 }
 
 // minTTL is the shortest time that a message is kept.
@@ -44,6 +48,7 @@ type Store struct {
 	records  map[string]*hub.Record
 	revision uint64
 	watches  map[*watch]bool
+	box      box
 
 	onAppend    func(node int, m *earshot.Message) Outcome
 	onRepublish func(node int, m *earshot.Message) Fate

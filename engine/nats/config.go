@@ -25,6 +25,11 @@ type Config struct {
 	// stored. By default a tenth of it or 1 GB, whichever is less; negative for
 	// no such watch.
 	MinFree int64
+	// EventsBytes bounds the outbox, 1 GiB by default; of the embedded server's
+	// store it takes an eighth at the most. EventsKeep is how long an entry stays
+	// there; 72 h by default.
+	EventsBytes int64
+	EventsKeep  time.Duration
 	// Cap is how many messages a channel keeps at the most; 10,000 by default.
 	Cap int
 	// ResumeWindow is how long a message that history does not show is kept for
@@ -64,6 +69,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("nats: either a data directory or the URLs of a cluster are needed")
 	}
 	c.MaxMemory = cmp.Or(c.MaxMemory, 256<<20)
+	c.EventsBytes = cmp.Or(c.EventsBytes, 1<<30)
+	c.EventsKeep = cmp.Or(c.EventsKeep, 72*time.Hour)
 	c.Cap = cmp.Or(c.Cap, 10_000)
 	c.ResumeWindow = max(cmp.Or(c.ResumeWindow, 5*time.Minute), minTTL)
 	c.Deadline = cmp.Or(c.Deadline, time.Second)
@@ -84,4 +91,5 @@ const (
 	logStream   = "EARSHOT"
 	stateStream = "EARSHOT_STATE"
 	spentStream = "EARSHOT_SPENT"
+	eventStream = "EARSHOT_EVENTS"
 )

@@ -17,16 +17,19 @@ import (
 
 // A link is one life of the connection, and of the embedded server behind it.
 type link struct {
-	engine   *Engine
-	n        uint64         // generation
-	server   *server.Server // nil if it is not embedded
-	conn     *natsgo.Conn
-	js       jetstream.JetStream
-	log      jetstream.Stream
-	state    jetstream.Stream
-	records  jetstream.Stream
-	replicas int
-	calls    calls
+	engine  *Engine
+	n       uint64         // generation
+	server  *server.Server // nil if it is not embedded
+	conn    *natsgo.Conn
+	js      jetstream.JetStream
+	log     jetstream.Stream
+	state   jetstream.Stream
+	records jetstream.Stream
+	events  jetstream.Stream
+	// eventLife names the life of the outbox.
+	eventLife uint16
+	replicas  int
+	calls     calls
 }
 
 // up makes a link and all that stands on it: streams, epoch, subscriptions. It
@@ -112,6 +115,10 @@ func (l *link) makeStreams(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	events, err := l.engine.eventBytes()
+	if err != nil {
+		return err
+	}
 	configs := []jetstream.StreamConfig{
 		{
 			Name: logStream, Subjects: []string{spaceStored + ".>"}, Storage: jetstream.FileStorage,
@@ -130,6 +137,11 @@ func (l *link) makeStreams(ctx context.Context) error {
 			Name: recordStream, Subjects: []string{subjectRecord + ">"}, Storage: jetstream.FileStorage,
 			MaxMsgsPerSubject: 1, AllowMsgTTL: true, AllowDirect: false, SubjectDeleteMarkerTTL: markerTTL,
 		},
+		{
+			Name: eventStream, Subjects: []string{subjectEvent + ">"}, Storage: jetstream.FileStorage,
+			MaxMsgsPerSubject: -1, MaxBytes: events, MaxAge: c.EventsKeep, Discard: jetstream.DiscardNew,
+			Duplicates: entryWindow, AllowDirect: true,
+		},
 	}
 	for i, c := range configs {
 		s, err := l.makeStream(ctx, c)
@@ -143,6 +155,8 @@ func (l *link) makeStreams(ctx context.Context) error {
 			l.state = s
 		case 3:
 			l.records = s
+		case 4:
+			l.events, l.eventLife = s, epochOf(s.CachedInfo().Created)
 		}
 	}
 	return nil
@@ -210,7 +224,8 @@ func (l *link) stream(ctx context.Context, c jetstream.StreamConfig) (jetstream.
 	}
 	is := s.CachedInfo().Config
 	l.replicas = is.Replicas
-	if is.MaxMsgsPerSubject == c.MaxMsgsPerSubject && max(is.MaxBytes, 0) == max(c.MaxBytes, 0) && is.Discard == c.Discard {
+	if is.MaxMsgsPerSubject == c.MaxMsgsPerSubject && max(is.MaxBytes, 0) == max(c.MaxBytes, 0) &&
+		is.Discard == c.Discard && is.MaxAge == c.MaxAge {
 		return s, nil
 	}
 	c.Replicas = is.Replicas

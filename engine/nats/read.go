@@ -91,16 +91,27 @@ func (l *link) next(ctx context.Context, subject string, from uint64) (ms []stor
 	}
 }
 
-// askDirect sends one direct read and collects its answers: up to n and an end,
-// or, for 0, the one answer of a read that is no batch.
+// askDirect sends one direct read to the log.
 func (l *link) askDirect(ctx context.Context, request []byte, n int) (ms []stored, more bool, err error) {
+	ms, more, err = l.askStream(ctx, logStream, request, n)
+	for i := range ms {
+		s := &ms[i]
+		s.stamp = l.engine.stamp(s.seq, s.stamp)
+		l.engine.timeline.settled(ctx, s.seq, s.stamp)
+	}
+	return ms, more, err
+}
+
+// askStream sends one direct read to a stream and collects its answers: up to n
+// and an end, or, for 0, the one answer of a read that is no batch.
+func (l *link) askStream(ctx context.Context, stream string, request []byte, n int) (ms []stored, more bool, err error) {
 	b := &batch{make(chan *natsgo.Msg, n+1), make(chan struct{})}
 	id, reply, err := l.calls.begin(b, time.Time{})
 	if err != nil {
 		return nil, false, err
 	}
 	defer l.calls.take(id)
-	if err := l.conn.PublishRequest("$JS.API.DIRECT.GET."+logStream, reply, request); err != nil {
+	if err := l.conn.PublishRequest("$JS.API.DIRECT.GET."+stream, reply, request); err != nil {
 		return nil, false, err
 	}
 	patience := time.NewTimer(askedAgain)
@@ -121,8 +132,6 @@ func (l *link) askDirect(ctx context.Context, request []byte, n int) (ms []store
 			if !ok {
 				return nil, false, errors.New("an answer without a sequence")
 			}
-			s.stamp = l.engine.stamp(s.seq, s.stamp)
-			l.engine.timeline.settled(ctx, s.seq, s.stamp)
 			ms = append(ms, s)
 			if n == 0 {
 				return ms, true, nil

@@ -104,8 +104,11 @@ func (e *Engine) maxLog() (int64, error) {
 		return -1, nil
 	}
 	store, err := e.maxStore()
-	return store - max(store/20, 1<<20), err
+	return store - max(store/20, 1<<20) - e.maxEvents(store), err
 }
+
+// maxEvents is the outbox's share of a store.
+func (e *Engine) maxEvents(store int64) int64 { return min(e.config.EventsBytes, store/8) }
 
 // minFree is how much of the filesystem has to stay free.
 func (e *Engine) minFree(total int64) int64 {

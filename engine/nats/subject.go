@@ -17,6 +17,7 @@ const (
 	subjectState   = "earshot.state."
 	subjectSpent   = "earshot.spent."
 	subjectRecord  = "earshot.record."
+	subjectEvent   = "earshot.event."
 	// appProbe is where an app stands in the subject of a probe. No app can have
 	// it: it is the empty level.
 	appProbe = "_"
