@@ -48,6 +48,7 @@ type Hub struct {
 	ids       liveIDs
 	keys      keyCache
 	reads     chan struct{} // held by those who read the log
+	leases    leases
 	draining  atomic.Bool
 	stats     counters
 
