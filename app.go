@@ -2,6 +2,7 @@ package earshot
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -57,6 +58,19 @@ type AccessKey struct {
 	// function's or API's name behind it; * stands for any run of characters.
 	// Empty allows everything of the app.
 	Allow []Pattern
+}
+
+// The actions that access keys are for.
+const (
+	InvokeFunction    = "lambda:InvokeFunction"
+	ManageConnections = "execute-api:ManageConnections"
+)
+
+// Allows reports whether the key may be used for an action on what the name says.
+func (k *AccessKey) Allows(action, name string) bool {
+	return len(k.Allow) == 0 || slices.ContainsFunc(k.Allow, func(p Pattern) bool {
+		return p.Match(action) || p.Match(action+":"+name)
+	})
 }
 
 // A Webhook is an address that is told of events.

@@ -186,3 +186,36 @@ func TestFreshKeys(t *testing.T) {
 		t.Errorf("got the publish keys %q and %q", a, b)
 	}
 }
+
+func TestAccessKeys(t *testing.T) {
+	one := &earshot.App{Slug: "one", AccessKeys: []earshot.AccessKey{
+		{ID: "AK1", Secret: "s1"},
+		{ID: "AK2", Secret: "s2", Allow: []earshot.Pattern{earshot.Glob("lambda:InvokeFunction:my-*"), earshot.Exact("execute-api:ManageConnections")}},
+	}}
+	two := &earshot.App{Slug: "two", AccessKeys: []earshot.AccessKey{{ID: "AK3", Secret: "s3"}}}
+	d, err := auth.NewDirectory([]*earshot.App{one, two})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, k := d.ByAccessKey("AK3")
+	if a != two || k.Secret != "s3" || !k.Allows(earshot.InvokeFunction, "x") {
+		t.Errorf("got %v %+v", a, k)
+	}
+	if a, k := d.ByAccessKey("AK4"); a != nil || k != nil {
+		t.Errorf("got %v %+v for a key that there is not", a, k)
+	}
+	_, k = d.ByAccessKey("AK2")
+	for name, want := range map[string]bool{"my-fn": true, "my-": true, "your-fn": false, "": false} {
+		if k.Allows(earshot.InvokeFunction, name) != want {
+			t.Errorf("%q: want %v", name, want)
+		}
+	}
+	if !k.Allows(earshot.ManageConnections, "api") || k.Allows("lambda:GetFunction", "my-fn") {
+		t.Error("the actions are mixed up")
+	}
+	for _, bad := range []earshot.AccessKey{{}, {ID: "AK"}, {Secret: "s"}, {ID: "A/K", Secret: "s"}, {ID: "A K", Secret: "s"}, {ID: "AK3", Secret: "again"}} {
+		if _, err := auth.NewDirectory([]*earshot.App{two, {Slug: "three", AccessKeys: []earshot.AccessKey{bad}}}); err == nil {
+			t.Errorf("%+v is accepted", bad)
+		}
+	}
+}

@@ -47,6 +47,10 @@ func (a *App) tenant(name string, p *Problems) *earshot.App {
 		}
 	}
 	a.keys(out, name, p)
+	var err error
+	if out.Unsigned, err = networks(a.UnsignedNetworks); err != nil {
+		p.add("%s.unsigned_networks: %v", name, err)
+	}
 	for i := range a.Channels {
 		out.Rules = append(out.Rules, a.Channels[i].rule(fmt.Sprintf("%s.channels[%d]", name, i), p))
 	}
@@ -73,7 +77,15 @@ func (a *App) keys(out *earshot.App, name string, p *Problems) {
 		if k.ID == "" || k.Secret == "" {
 			p.add("%s.access_keys[%d]: it needs an id and a secret", name, i)
 		}
-		out.AccessKeys = append(out.AccessKeys, earshot.AccessKey{ID: k.ID, Secret: string(k.Secret)})
+		made := earshot.AccessKey{ID: k.ID, Secret: string(k.Secret)}
+		for j, allowed := range k.Allow {
+			if !validAllow(allowed) {
+				p.add(`%s.access_keys[%d].allow[%d]: %q is neither %q nor %q, perhaps with ":" and a name behind it`,
+					name, i, j, allowed, earshot.InvokeFunction, earshot.ManageConnections)
+			}
+			made.Allow = append(made.Allow, earshot.Glob(allowed))
+		}
+		out.AccessKeys = append(out.AccessKeys, made)
 	}
 	if len(a.SigningKeys) == 0 {
 		p.add("%s.signing_keys: there is none, so no client could connect; `earshot token key` makes one", name)
@@ -81,6 +93,18 @@ func (a *App) keys(out *earshot.App, name string, p *Problems) {
 	if len(a.PublishKeys)+len(a.AccessKeys) == 0 {
 		p.add("%s.publish_keys: there is none, so nothing could be published over HTTP; `earshot token key` makes one", name)
 	}
+}
+
+// validAllow asks for one of the two actions, so that a typing error does not
+// take away what was meant to be allowed.
+func validAllow(s string) bool {
+	for _, action := range []string{earshot.InvokeFunction, earshot.ManageConnections} {
+		rest, ok := strings.CutPrefix(s, action)
+		if name, named := strings.CutPrefix(rest, ":"); ok && (rest == "" || named && name != "") {
+			return true
+		}
+	}
+	return false
 }
 
 func (k SigningKey) decode() (earshot.SigningKey, error) {

@@ -96,9 +96,11 @@ func (c *Config) CheckProtocols(names []string) error {
 }
 
 // Proxies returns the networks of trusted proxies.
-func (c *Config) Proxies() ([]netip.Prefix, error) {
+func (c *Config) Proxies() ([]netip.Prefix, error) { return networks(c.Server.TrustedProxies) }
+
+func networks(list []string) ([]netip.Prefix, error) {
 	var all []netip.Prefix
-	for _, s := range c.Server.TrustedProxies {
+	for _, s := range list {
 		if addr, err := netip.ParseAddr(s); err == nil {
 			all = append(all, netip.PrefixFrom(addr, addr.BitLen()))
 			continue

@@ -119,8 +119,13 @@ type App struct {
 	PublishKeys []Secret `toml:"publish_keys"`
 	// SigningKeys verify the tokens of its clients.
 	SigningKeys []SigningKey `toml:"signing_keys"`
-	// AccessKeys verify requests that are signed with AWS Signature Version 4.
+	// AccessKeys verify requests that are signed with AWS Signature Version 4, as
+	// AWS's SDKs publish through Lambda's API.
 	AccessKeys []AccessKey `toml:"access_keys"`
+	// UnsignedNetworks are addresses or networks (10.0.0.0/8) from which Lambda's
+	// API is open to everybody, whatever they sign with. Behind a proxy that is not
+	// among server.trusted_proxies, the address is the proxy's.
+	UnsignedNetworks []string `toml:"unsigned_networks"`
 	// Audience must be in every token's aud; empty asks for none.
 	Audience string `toml:"audience"`
 	// Issuer must be every token's iss; empty asks for none.
@@ -150,10 +155,15 @@ type SigningKey struct {
 
 // AccessKey is an id and its secret.
 type AccessKey struct {
-	// ID is the access key id.
+	// ID is the access key id: letters, digits and _.
 	ID string `toml:"id"`
 	// Secret is the secret access key.
 	Secret Secret `toml:"secret"`
+	// Allow is what it may be used for: "lambda:InvokeFunction" to publish, or
+	// "execute-api:ManageConnections", each perhaps with a function's or API's name
+	// behind it, as in "lambda:InvokeFunction:my-fn*"; * stands for any characters.
+	// Empty allows everything.
+	Allow []string `toml:"allow"`
 }
 
 // Channel is a rule for the channels that match.

@@ -76,6 +76,14 @@ func TestLoad(t *testing.T) {
 	if string(a.SigningKeys[0].Key) != "secret-secret-secret-secret-secret" {
 		t.Error("the key is not decoded")
 	}
+	key := a.AccessKeys[0]
+	if key.ID != "AK1" || key.Secret != "k2" || !key.Allows(earshot.InvokeFunction, "abc") || key.Allows(earshot.InvokeFunction, "bc") ||
+		!key.Allows(earshot.ManageConnections, "any") {
+		t.Errorf("got the access key %+v", key)
+	}
+	if len(a.Unsigned) != 2 || a.Unsigned[0].String() != "10.1.0.0/16" || a.Unsigned[1].String() != "::1/128" {
+		t.Errorf("got the networks %v", a.Unsigned)
+	}
 	live, logged := a.Rule("prices.eu"), a.Rule("orders")
 	if !live.Live || live.Open != earshot.Subscribe || logged.Live || logged.Depth != 50 || !logged.BeforeDisk {
 		t.Errorf("got the rules %+v, %+v", live, logged)
