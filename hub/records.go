@@ -42,7 +42,8 @@ func (k Key) Check() error {
 
 // A Record is a small value under a key.
 type Record struct {
-	Key  Key
+	Key Key
+	// Data is the value. It is nil only where there is no record.
 	Data []byte
 	// Revision rises with every change of any record. 0 says that there is no
 	// record.
@@ -59,26 +60,34 @@ const MaxRecord = 512 << 10
 
 // Records keep small values that all nodes share: who reads after a write
 // returned, on any node, sees it or what came after. What was written is as
-// durable as an acknowledged message. All fail with Unavailable while the
-// engine cannot be asked; a write that failed with Unknown may have been done.
+// durable as an acknowledged message, and nothing is shown before it is. All
+// methods may be called concurrently. All fail with Unavailable while the engine
+// cannot be asked, and with Invalid for a key that Check refuses; a write that
+// failed with Unknown may have been done, or may still be.
 type Records interface {
-	// Get reads a record.
+	// Get reads a record. If there is none, it has Revision 0.
 	Get(ctx context.Context, key Key) (Record, error)
 	// Put writes a record if it still has the revision: 0 if there must be none,
-	// AnyRevision for any. It fails with Conflict if it has another one. ttl ends
-	// the record by itself, at its earliest then; 0 keeps it. It returns the new
-	// revision.
+	// AnyRevision for any. It fails with Conflict if it has another one, or is
+	// just being written; with Full if there is no space, and with TooLarge.
+	// ttl, 0 for none, ends the record by itself: it counts whole seconds, rounded
+	// up, one at the least, and may end the record a few seconds late, never
+	// early. It returns the new revision.
 	Put(ctx context.Context, key Key, data []byte, revision uint64, ttl time.Duration) (uint64, error)
-	// Delete removes a record, if it still has the revision; that there is none
-	// any more is no error with AnyRevision.
+	// Delete removes a record if it still has the revision, and fails as Put does;
+	// that there is none any more is no error with AnyRevision or 0.
 	Delete(ctx context.Context, key Key, revision uint64) error
-	// List reads up to limit records below the prefix, in the order of their
-	// keys, that come after a key; nil for the first.
+	// List reads up to limit records in the prefix (Key.In; an empty one is in
+	// every key), in the order of their keys, that come after a key; nil for the
+	// first. It may return fewer, since what it returns is bounded in bytes too;
+	// more says whether there are others. A record that changes meanwhile comes
+	// as it was before or is then.
 	List(ctx context.Context, prefix, after Key, limit int) (records []Record, more bool, err error)
-	// Watch calls changed with every record below the prefix, and then with every
-	// change, until the context ends; it returns then, or when it cannot begin.
-	// Changes of one record come in their order, but several may be told as the
-	// newest; a record that was removed, or has ended, comes with nil Data. What
+	// Watch calls changed with every record in the prefix, and then with every
+	// change, until the context ends; it returns then, with the context's cause,
+	// or when it cannot begin, or when the engine is closed. Changes of one record
+	// come in their order, but several may be told as the newest; a record that
+	// was removed, or has ended, comes with nil Data, if it had been told. What
 	// happened while the engine was away is told afterwards. synced is called
 	// once, after the records that existed at the beginning. Calls do not overlap.
 	Watch(ctx context.Context, prefix Key, changed func([]Record), synced func()) error

@@ -3,7 +3,6 @@ package mem
 import (
 	"context"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -15,7 +14,8 @@ import (
 // what may be used once.
 type Engine struct {
 	store *Store
-	index int
+	index int    // among those that live
+	name  string // among all that ever lived
 	sink  hub.Sink
 	wake  chan struct{} // something waits in the outbox
 	stop  chan struct{} // closed by Close
@@ -153,7 +153,7 @@ func (e *Engine) Spread(m *earshot.Message) error {
 }
 
 // Node names this node; see hub.Bus.
-func (e *Engine) Node() string { return "node-" + strconv.Itoa(e.index) }
+func (e *Engine) Node() string { return e.name }
 
 // Tell hands a control message to another node, or to all others; see hub.Bus.
 func (e *Engine) Tell(to string, data []byte) error {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/hub"
 )
 
 // An Outcome is what becomes of an append. The zero Outcome stores it and says so.
@@ -39,6 +40,14 @@ func (s *Store) OnRepublish(f func(node int, m *earshot.Message) Fate) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onRepublish = f
+}
+
+// OnPut lets f decide what becomes of each write of a record, a Delete
+// included; nil ends it. It is called with the store locked.
+func (s *Store) OnPut(f func(node int, key hub.Key) Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.records.onPut = f
 }
 
 // Lag makes reads answer as a replica that is n messages behind, as far as the
@@ -88,10 +97,16 @@ func (e *Engine) Cut() {
 	e.cut = true
 }
 
-// Restore mends the link. The node then reads what it missed.
+// Restore mends the link. The node then reads what it missed, and its watches
+// are told.
 func (e *Engine) Restore() {
 	e.store.mu.Lock()
 	defer e.store.mu.Unlock()
 	e.cut = false
 	e.audit()
+	for w := range e.store.records.watches {
+		if w.node == e {
+			w.signal()
+		}
+	}
 }

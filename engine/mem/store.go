@@ -3,6 +3,7 @@ package mem
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -45,10 +46,9 @@ type Store struct {
 	spent map[spentToken]time.Time
 	nodes []*Engine
 
-	records  map[string]*hub.Record
-	revision uint64
-	watches  map[*watch]bool
-	box      box
+	records records
+	box     box
+	made    int // nodes that ever were
 
 	onAppend    func(node int, m *earshot.Message) Outcome
 	onRepublish func(node int, m *earshot.Message) Fate
@@ -107,6 +107,8 @@ func (s *Store) Node() *Engine {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.index = len(s.nodes)
+	s.made++
+	e.name = "node-" + strconv.Itoa(s.made)
 	e.audited = s.seq
 	s.nodes = append(s.nodes, e)
 	return e
