@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"sync/atomic"
@@ -32,7 +33,8 @@ type Conn struct {
 	done    chan struct{} // closed when the connection closes; nil if nobody asked
 	drains  chan struct{} // closed when the output is flushed; nil if nobody waits
 	expiry  *Timer
-	why     error // why we close it
+	why     error  // why we close it
+	about   *about // for events; nil where nobody wants any
 	dirty   bool
 	cutting bool
 }
@@ -46,8 +48,11 @@ type Opening struct {
 	Identity *earshot.Identity
 	// Farewell renders the end.
 	Farewell Farewell
-	// Remote is the client's address.
-	Remote netip.Addr
+	// Remote is the client's address, UserAgent what it says that it is.
+	Remote    netip.Addr
+	UserAgent string
+	// KeepAlive says that the client is kept alive by messages of its protocol.
+	KeepAlive bool
 }
 
 // Open makes a connection that the transport w carries, on shard s. It hears
@@ -59,6 +64,7 @@ func (h *Hub) Open(s *Shard, w Transport, o Opening) (*Conn, error) {
 	}
 	c.app.Store(o.App)
 	c.identity.Store(o.Identity)
+	c.keepAbout(&o)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h.draining.Load() {
@@ -67,6 +73,7 @@ func (h *Hub) Open(s *Shard, w Transport, o Opening) (*Conn, error) {
 	s.conns[c.id] = c
 	s.stats.Opened++
 	c.watchExpiry()
+	c.entered(nil, nil)
 	return c, nil
 }
 
@@ -95,17 +102,19 @@ func (c *Conn) Identity() *earshot.Identity { return c.identity.Load() }
 // identity's from then on. In another app no subscription is kept.
 func (c *Conn) Enter(a *earshot.App, id *earshot.Identity) (ended []*Sub) {
 	c.shard.mu.Lock()
-	moved := c.app.Swap(a)
+	was := c.app.Swap(a)
+	moved := was
 	if moved != nil && moved.Slug == a.Slug {
 		moved = nil
 	}
-	c.identity.Store(id)
+	before := c.identity.Swap(id)
 	c.watchExpiry()
+	c.entered(was, before)
 	all := c.subs.all()
 	c.shard.mu.Unlock()
 	for _, sub := range all {
 		kept := moved == nil && (sub.allowed || c.may(sub.as, earshot.Subscribe, sub.name))
-		if !kept && c.Unsubscribe(sub) {
+		if !kept && c.unsubscribe(sub, cmp.Or(was, a)) {
 			ended = append(ended, sub)
 		}
 	}
@@ -349,6 +358,9 @@ func (c *Conn) Ended(end End) {
 	for _, sub := range all {
 		c.Unsubscribe(sub)
 	}
+	c.shard.mu.Lock()
+	c.leaves()
+	c.shard.mu.Unlock()
 	if c.handler != nil {
 		defer c.survive("ending a dialogue")
 		c.handler.Close(end)

@@ -35,8 +35,11 @@ type Hub struct {
 	config Config
 	engine Engine
 	log    *slog.Logger
-	shards []*Shard
-	next   atomic.Uint32
+	// recorder keeps events; nil for none.
+	recorder Recorder
+	counts   counts
+	shards   []*Shard
+	next     atomic.Uint32
 
 	appsMu sync.RWMutex
 	apps   map[string]*app

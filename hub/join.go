@@ -67,6 +67,7 @@ func (c *Conn) Subscribe(ctx context.Context, j Join) (sub *Sub, exact bool, err
 		}
 	}
 	sub.watchExpiry()
+	sub.recordSubscribed(&j)
 	c.hub.stats.subscribed.Add(1)
 	return sub, exact, nil
 }
@@ -274,7 +275,10 @@ func (c *channel) remember(after earshot.Position, ds []*delivery, upto uint64) 
 
 // Unsubscribe ends a subscription: nothing of it is sent any more when it
 // returns. It reports false if it had ended before.
-func (c *Conn) Unsubscribe(sub *Sub) bool {
+func (c *Conn) Unsubscribe(sub *Sub) bool { return c.unsubscribe(sub, c.App()) }
+
+// unsubscribe is Unsubscribe of a subscription that was made in an app.
+func (c *Conn) unsubscribe(sub *Sub, in *earshot.App) bool {
 	c.shard.Lock()
 	if sub.gone {
 		c.shard.Unlock()
@@ -288,6 +292,7 @@ func (c *Conn) Unsubscribe(sub *Sub) bool {
 	if sub.part != nil {
 		sub.part.remove(sub)
 	}
+	sub.recordUnsubscribed(in)
 	c.shard.Unlock()
 	if sub.part != nil && sub.part.count.Load() == 0 {
 		sub.target.left()

@@ -18,8 +18,10 @@ type Publication struct {
 	Key string
 	// WantID asks for the message's id, which costs a read on a logged channel.
 	WantID bool
-	// Emit records MessagePublished before the publish is acknowledged.
-	Emit bool
+	// Emit records MessagePublished before the publish is acknowledged, or Event
+	// if it is not nil: it says the type and what is not in the message.
+	Emit  bool
+	Event *Event
 	// Origin is the request that published; nil where nothing is to be recorded.
 	Origin *Origin
 }
@@ -59,6 +61,10 @@ func (h *Hub) PublishAsync(ctx context.Context, a *earshot.App, p Publication, d
 	if err := checkMessage(m); err != nil {
 		done(Appended{}, err)
 		return
+	}
+	if h.emits(a, &p) {
+		done = h.recorded(a, &p, done)
+		p.WantID = true
 	}
 	rule := a.Rule(m.Channel)
 	if !rule.Live {
@@ -161,21 +167,25 @@ func (l *liveIDs) give(m *earshot.Message) {
 func (c *Conn) Publish(ctx context.Context, p Publication, done func(Appended, error)) error {
 	m := p.Message
 	sub := c.Sub(m.Channel)
-	if err := c.mayPublish(m, sub); err != nil {
+	terms, err := c.mayPublish(m, sub)
+	if err != nil {
 		return err
+	}
+	if p.Emit = terms.Allow.Has(earshot.Emit); p.Origin == nil && c.hub.emits(c.App(), &p) {
+		p.Origin = c.Origin()
 	}
 	c.hub.PublishAsync(ctx, c.App(), p, done)
 	return nil
 }
 
 // mayPublish asks the grants, and completes m by what they say.
-func (c *Conn) mayPublish(m *earshot.Message, sub *Sub) error {
+func (c *Conn) mayPublish(m *earshot.Message, sub *Sub) (terms earshot.Terms, err error) {
 	id := c.Identity()
 	if id == nil {
-		return earshot.Errorf(earshot.Unauthenticated, "not authenticated")
+		return terms, earshot.Errorf(earshot.Unauthenticated, "not authenticated")
 	}
 	// Broadcast counts from the connection's own proof alone.
-	terms := id.On(m.Channel, m.Event)
+	terms = id.On(m.Channel, m.Event)
 	broadcast := terms.Allow.Has(earshot.Broadcast)
 	if sub != nil && sub.as != nil {
 		terms = sub.Identity().On(m.Channel, m.Event)
@@ -184,12 +194,12 @@ func (c *Conn) mayPublish(m *earshot.Message, sub *Sub) error {
 	allowed := (terms.Allow | open).Has(earshot.Publish)
 	switch {
 	case terms.Deny.Has(earshot.Publish):
-		return errMayNotPublish
+		return terms, errMayNotPublish
 	case broadcast:
 	case !allowed:
-		return errMayNotPublish
+		return terms, errMayNotPublish
 	case sub == nil:
-		return errNotSubscribed
+		return terms, errNotSubscribed
 	}
 	m.Store = terms.Store
 	if !terms.Allow.Has(earshot.Echo) {
@@ -200,7 +210,7 @@ func (c *Conn) mayPublish(m *earshot.Message, sub *Sub) error {
 		who = sub.as
 	}
 	m.Sender = &earshot.Sender{UID: who.UID, HasUID: who.HasUID, Meta: who.Meta}
-	return nil
+	return terms, nil
 }
 
 var (

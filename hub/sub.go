@@ -26,6 +26,7 @@ type Sub struct {
 	index    uint32
 	gone     bool
 	allowed  bool // by the adapter's own means
+	told     bool // its beginning was recorded as an event
 }
 
 // A target is what a subscription is of: a channel or a pattern.
