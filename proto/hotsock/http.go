@@ -2,7 +2,6 @@ package hotsock
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"io"
 	"net/http"
@@ -15,19 +14,38 @@ import (
 )
 
 const (
-	// pageMessages and pageBytes bound one answer of listMessages (spec §5).
-	pageMessages = 100
-	pageBytes    = 1 << 20
 	// maxBody is how large the body of a request may be.
 	maxBody = 64 << 10
 	// httpTimeout is how long a request may take (spec §5).
 	httpTimeout = 5 * time.Second
 )
 
+// An endpoint is one call of the client's HTTP API (spec §5).
+type endpoint struct {
+	// name is what comes after /connection/ in its path.
+	name string
+	// status is how success is answered.
+	status int
+	// writes says that the outcome is not known if there is no answer in time.
+	writes bool
+	// serve makes the answer, a JSON value.
+	serve func(ctx context.Context, q *call) ([]byte, error)
+}
+
+// endpoints are all calls. Each is in the file of its subject.
+func (p *Protocol) endpoints() []endpoint {
+	return []endpoint{
+		{name: "listMessages", status: http.StatusOK, serve: p.listMessages},
+		{name: "publishMessage", status: http.StatusAccepted, writes: true, serve: p.publishMessage},
+	}
+}
+
 // Routes registers the client's HTTP API (spec §5).
 func (p *Protocol) Routes(handle func(pattern string, h http.Handler)) {
-	handle("POST /connection/listMessages", p.endpoint(p.listMessages))
-	handle("OPTIONS /connection/listMessages", http.HandlerFunc(preflight))
+	for _, e := range p.endpoints() {
+		handle("POST /connection/"+e.name, p.edge(e))
+		handle("OPTIONS /connection/"+e.name, http.HandlerFunc(preflight))
+	}
 }
 
 // cors lets pages of any origin read the answer: what may be asked is in the
@@ -42,34 +60,49 @@ func preflight(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// endpoint answers a POST of the client's HTTP API: the body is JSON whatever
-// its Content-Type says, since scripts send none to spare the preflight.
-func (p *Protocol) endpoint(serve func(ctx context.Context, c *hub.Conn, body []byte) ([]byte, error)) http.Handler {
+// edge answers a POST of the client's HTTP API: the body is JSON whatever its
+// Content-Type says, since scripts send none to spare the preflight (R22).
+func (p *Protocol) edge(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), httpTimeout)
 		defer cancel()
 		cors(w.Header())
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
-		answer, done, err := p.serve(ctx, w, r, serve)
+		q, done, err := p.receive(ctx, w, r, e.name)
 		defer done()
+		status, answer := 0, []byte(nil)
 		if err != nil {
-			if ctx.Err() != nil {
-				err = &earshot.Error{Code: earshot.Unavailable, Text: "there was no answer in time", Err: err}
-			}
-			w.WriteHeader(translate(earshot.CodeOf(err)).status)
-			answer = errorBody(err)
+			status, answer = refused(ctx, &e, err)
+		} else {
+			status, answer = p.answer(ctx, &e, q)
 		}
+		w.WriteHeader(status)
 		_, _ = w.Write(answer) // a client that has gone needs no answer
 	})
 }
 
-// serve makes the answer; done is to be called when the client has taken it.
-func (p *Protocol) serve(ctx context.Context, w http.ResponseWriter, r *http.Request, serve func(context.Context, *hub.Conn, []byte) ([]byte, error)) (answer []byte, done func(), err error) {
+// refused is the answer to a request that failed.
+func refused(ctx context.Context, e *endpoint, err error) (status int, body []byte) {
+	switch {
+	case ctx.Err() == nil || earshot.CodeOf(err) == earshot.Unknown:
+	case e.writes:
+		err = &earshot.Error{Code: earshot.Unknown, Text: "there was no answer in time; it may have been carried out", Err: err}
+	default:
+		err = &earshot.Error{Code: earshot.Unavailable, Text: "there was no answer in time", Err: err}
+	}
+	return translate(earshot.CodeOf(err)).status, errorBody(err)
+}
+
+// receive reads a request. Done is to be called when the client has taken the
+// answer: until then it holds up the requests behind it of the same client.
+func (p *Protocol) receive(ctx context.Context, w http.ResponseWriter, r *http.Request, name string) (q *question, done func(), err error) {
 	done = func() {}
-	c, err := p.authenticate(r)
-	if err != nil {
-		return nil, done, err
+	v := r.URL.Query()
+	id, ok := earshot.ParseConnID(v.Get("connectionId"))
+	secret := v.Get("connectionSecret")
+	if !ok || len(secret) != secretLen {
+		return nil, done, errNotTheirs
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var large *http.MaxBytesError
@@ -79,62 +112,44 @@ func (p *Protocol) serve(ctx context.Context, w http.ResponseWriter, r *http.Req
 	case err != nil:
 		return nil, done, malformed("the body could not be read")
 	}
-	done, ok := p.turns.take(ctx, c.ID())
+	// Who does not know the secret takes no turns of who does.
+	done, ok = p.turns.take(ctx, turnOf{id, secret})
 	if !ok {
 		return nil, done, context.Cause(ctx)
 	}
-	answer, err = serve(ctx, c, body)
-	return answer, done, err
+	q = &question{Endpoint: name, Secret: secret, Body: body, Request: newRequestID(), UserAgent: r.UserAgent(), id: id}
+	if p.deps.Remote != nil {
+		q.Remote = p.deps.Remote(r)
+	}
+	return q, done, nil
 }
 
-// authenticate finds the connection that a request speaks for. That it is not
-// there and that the secret is wrong look the same.
-func (p *Protocol) authenticate(r *http.Request) (*hub.Conn, error) {
-	wrong := &earshot.Error{Code: earshot.Unauthenticated, Reason: "CONNECTION", Text: "connectionId and connectionSecret are not those of an open connection"}
-	q := r.URL.Query()
-	id, ok := earshot.ParseConnID(q.Get("connectionId"))
-	if !ok || subtle.ConstantTimeCompare([]byte(q.Get("connectionSecret")), []byte(p.secret(id))) != 1 {
-		return nil, wrong
-	}
-	c := p.deps.Hub.Conn(id)
-	if c == nil || c.Err() != nil || c.Identity() == nil {
-		return nil, wrong
-	}
-	return c, nil
+// A call is one request of the client's HTTP API on the node that holds the
+// connection, whose client has shown the secret.
+type call struct {
+	conn *hub.Conn
+	// body is what was posted, at most 64 KiB.
+	body []byte
+	// origin is for events.
+	origin *hub.Origin
 }
 
-// A listing is the body of listMessages.
-type listing struct {
-	Channel *string `json:"channel"`
-	After   *string `json:"after"`
-	Before  *string `json:"before"`
-	Reverse *bool   `json:"reverse"`
+// read reads the body strictly: one JSON object in which a name occurs once,
+// and known members have their types.
+func (q *call) read(into any) error {
+	if err := json.Unmarshal(q.body, into); err != nil {
+		return explainBody(q.body, err)
+	}
+	return nil
 }
 
-// listMessages answers with stored messages of a channel, oldest first unless
-// reversed (spec §5).
-func (p *Protocol) listMessages(ctx context.Context, c *hub.Conn, body []byte) ([]byte, error) {
-	var l listing
-	if err := json.Unmarshal(body, &l); err != nil {
-		return nil, explainBody(body, err)
+// channel returns the channel that a body names, by its name or by an alias.
+func (q *call) channel(name *string) (string, error) {
+	if name == nil || *name == "" {
+		return "", errNoChannel
 	}
-	if l.Channel == nil || *l.Channel == "" {
-		return nil, malformed("channel is missing")
-	}
-	r := hub.Range{Limit: pageMessages, Bytes: pageBytes, Reverse: isTrue(l.Reverse)}
-	bound, from := &r.After, l.After
-	if r.Reverse {
-		bound, from = &r.Before, l.Before
-	}
-	if err := boundBy(bound, from); err != nil {
-		return nil, err
-	}
-	channel, _ := realName(c, *l.Channel, nil, true)
-	messages, err := history(ctx, c, channel, r)
-	if err != nil {
-		return nil, err
-	}
-	return listed(messages), nil
+	channel, _ := realName(q.conn, *name, nil, true)
+	return channel, checkChannel(channel)
 }
 
 // explainBody says what is wrong with a body.
@@ -147,59 +162,4 @@ func explainBody(body []byte, err error) error {
 		return malformed("the member " + string(wrong.JSONPointer)[1:] + " has the wrong type")
 	}
 	return errNotObject
-}
-
-// boundBy sets a bound to the id of a message; none or an empty one is no bound.
-func boundBy(bound *earshot.Position, text *string) error {
-	if text == nil || *text == "" {
-		return nil
-	}
-	id, err := earshot.ParseID(*text)
-	if err != nil {
-		return malformed("after and before are ids of messages")
-	}
-	*bound = id.Position()
-	return nil
-}
-
-// history reads one page. A page that is short without being the last would be
-// taken for the last, so the log is asked again until the page is full.
-func history(ctx context.Context, c *hub.Conn, channel string, r hub.Range) ([]*earshot.Message, error) {
-	var all []*earshot.Message
-	for {
-		page, err := c.History(ctx, channel, r)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page.Messages...)
-		for _, m := range page.Messages {
-			r.Bytes -= len(m.Data) + len(m.Event)
-		}
-		r.Limit -= len(page.Messages)
-		if !page.More || len(page.Messages) == 0 || r.Limit <= 0 || r.Bytes <= 0 {
-			return all, nil
-		}
-		last := page.Messages[len(page.Messages)-1].ID.Position()
-		if r.Reverse {
-			r.Before = last
-		} else {
-			r.After = last
-		}
-	}
-}
-
-// listed renders messages as history shows them.
-func listed(messages []*earshot.Message) []byte {
-	size := 32
-	for _, m := range messages {
-		size += 192 + len(m.Channel) + len(m.Event) + len(m.Data)
-	}
-	b := append(make([]byte, 0, size), `{"messages":[`...)
-	for i, m := range messages {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = message(b, m, true)
-	}
-	return append(b, "]}"...)
 }

@@ -2,9 +2,7 @@ package hotsock
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -63,6 +61,9 @@ type Protocol struct {
 	// key derives the connections' secrets, so that none is kept. Connections do
 	// not outlive the process, so it is drawn anew by each.
 	key [32]byte
+	// ask hands a request to the node that holds a connection; nil if this is
+	// the only node.
+	ask func(ctx context.Context, id earshot.ConnID, data []byte) ([]byte, error)
 }
 
 var (
@@ -156,20 +157,6 @@ func (p *Protocol) Open(_ context.Context, c *hub.Conn, a proto.Admission) (prot
 		return nil, errors.New("hotsock: opened without its admission")
 	}
 	return p.open(c, who), nil
-}
-
-// secret derives the connectionSecret: 20 letters and digits, 119 bits. A digit
-// of a MAC byte favours some letters by a quarter, which costs a guesser nothing.
-func (p *Protocol) secret(id earshot.ConnID) string {
-	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-	mac := hmac.New(sha256.New, p.key[:])
-	mac.Write(id[:])
-	sum := mac.Sum(nil)
-	out := make([]byte, 20)
-	for i := range out {
-		out[i] = letters[sum[i]%byte(len(letters))]
-	}
-	return string(out)
 }
 
 // expiry is until when the connection is promised.

@@ -108,43 +108,9 @@ func (s *session) fail(channel, alias string, f fault) error {
 	return s.send(failure(channel, alias, f))
 }
 
-// handlePublish publishes what a client sent. Success is not answered (spec §2.3).
-func (s *session) handlePublish(ctx context.Context, q *request) error {
-	channel, alias := s.real(q.channel, nil)
-	m := &earshot.Message{Channel: channel, Event: q.event, Kind: earshot.JSON, Data: q.data}
-	err := checkPublish(q, channel)
-	if err == nil {
-		err = s.conn.Publish(ctx, hub.Publication{Message: m}, func(_ hub.Appended, err error) {
-			if err != nil {
-				_ = s.fail(channel, alias, faultOf(err))
-			}
-		})
-	}
-	if err != nil {
-		return s.fail(channel, alias, faultOf(err))
-	}
-	return nil
-}
-
-func checkPublish(q *request, channel string) error {
-	if q.channel == "" {
-		return malformed("channel is missing")
-	}
-	if err := checkEvent(q.event); err != nil {
-		return err
-	}
-	if err := checkChannel(channel); err != nil {
-		return err
-	}
-	if q.scheduled {
-		return &earshot.Error{Code: earshot.Invalid, Reason: "NOT_SUPPORTED", Text: "this server does not schedule messages"}
-	}
-	return nil
-}
-
 func (s *session) handleUnsubscribe(q *request) error {
 	if q.channel == "" {
-		return s.fail("", "", faultOf(malformed("channel is missing")))
+		return s.fail("", "", faultOf(errNoChannel))
 	}
 	channel, alias := s.real(q.channel, nil)
 	sub := s.conn.Sub(channel)

@@ -66,7 +66,7 @@ func optionalText(v jsontext.Value, name string) (text *string, err error) {
 
 func (s *session) handleSubscribe(ctx context.Context, q *request) error {
 	if q.channel == "" {
-		return s.fail("", "", faultOf(malformed("channel is missing")))
+		return s.fail("", "", faultOf(errNoChannel))
 	}
 	o, err := parseOptions(q.data)
 	if err != nil {

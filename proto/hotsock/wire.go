@@ -59,6 +59,7 @@ var (
 	errNotUTF8    = malformed("the message is not valid UTF-8")
 	errEvent      = malformed("event must be a string")
 	errNoEvent    = malformed("event is missing")
+	errNoChannel  = malformed("channel is missing")
 	errChannel    = malformed("channel must be a string")
 	errExpression = malformed("scheduleExpression must be a string")
 )
