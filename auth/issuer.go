@@ -1,23 +1,26 @@
 package auth
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/earshot-io/earshot"
-	"github.com/go-jose/go-jose/v4"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
 // An Issuer signs tokens. It is safe for concurrent use.
 type Issuer struct {
-	key    *key
-	signer jose.Signer // nil for HMAC
-	header string      // HMAC only
+	key     *key
+	private crypto.Signer // nil for HMAC
+	header  string        // in base64, as every token begins
 }
 
 // NewIssuer makes an issuer. The key's Key is the secret of an HMAC algorithm as
@@ -31,36 +34,28 @@ func NewIssuer(k earshot.SigningKey) (*Issuer, error) {
 		return nil, fmt.Errorf("unknown algorithm %q", k.Alg)
 	}
 	i := &Issuer{key: &key{id: k.ID, alg: k.Alg, kind: kind}}
-	if kind.family == "HS" {
-		i.key.secret = k.Key
-		return i, i.useSecret()
-	}
-	private, err := parsePrivate(k.Key)
-	if err != nil {
+	if err := i.use(k.Key); err != nil {
 		return nil, err
 	}
-	if err := kind.fits(private.Public()); err != nil {
-		return nil, err
-	}
-	options := (&jose.SignerOptions{}).WithType("JWT")
+	h := map[string]string{"typ": "JWT", "alg": k.Alg}
 	if k.ID != "" {
-		options = options.WithHeader("kid", k.ID)
-	}
-	i.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(k.Alg), Key: private}, options)
-	return i, err
-}
-
-func (i *Issuer) useSecret() error {
-	if err := checkSecret(i.key.secret); err != nil {
-		return err
-	}
-	h := map[string]string{"typ": "JWT", "alg": i.key.alg}
-	if i.key.id != "" {
-		h["kid"] = i.key.id
+		h["kid"] = k.ID
 	}
 	b, err := json.Marshal(h, json.Deterministic(true))
 	i.header = base64.RawURLEncoding.EncodeToString(b)
-	return err
+	return i, err
+}
+
+// use takes the key that signs.
+func (i *Issuer) use(material []byte) (err error) {
+	if i.key.kind.family == "HS" {
+		i.key.secret = material
+		return checkSecret(material)
+	}
+	if i.private, err = parsePrivate(material); err != nil {
+		return err
+	}
+	return i.key.kind.fits(i.private.Public())
 }
 
 // Issue signs claims, a JSON object, as they stand.
@@ -68,15 +63,45 @@ func (i *Issuer) Issue(claims []byte) (string, error) {
 	if v := jsontext.Value(claims); !v.IsValid() || v.Kind() != '{' {
 		return "", errors.New("claims are a JSON object")
 	}
-	if i.signer == nil {
-		signed := i.header + "." + base64.RawURLEncoding.EncodeToString(claims)
-		return signed + "." + base64.RawURLEncoding.EncodeToString(i.key.mac(signed)), nil
-	}
-	o, err := i.signer.Sign(claims)
+	signed := i.header + "." + base64.RawURLEncoding.EncodeToString(claims)
+	signature, err := i.sign(signed)
 	if err != nil {
 		return "", err
 	}
-	return o.CompactSerialize()
+	return signed + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+}
+
+// sign makes the signature over the bytes of header and claims (RFC 7518 §3.2
+// to §3.5, RFC 8037 §3.1).
+func (i *Issuer) sign(signed string) ([]byte, error) {
+	kind := i.key.kind
+	switch p := i.private.(type) {
+	case ed25519.PrivateKey:
+		return ed25519.Sign(p, []byte(signed)), nil
+	case *ecdsa.PrivateKey:
+		r, s, err := ecdsa.Sign(rand.Reader, p, kind.digest(signed))
+		if err != nil {
+			return nil, err
+		}
+		size := (p.Params().BitSize + 7) / 8
+		signature := make([]byte, 2*size)
+		r.FillBytes(signature[:size])
+		s.FillBytes(signature[size:])
+		return signature, nil
+	case *rsa.PrivateKey:
+		if kind.family == "PS" {
+			options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+			return rsa.SignPSS(rand.Reader, p, kind.hash, kind.digest(signed), options)
+		}
+		return rsa.SignPKCS1v15(rand.Reader, p, kind.hash, kind.digest(signed))
+	}
+	return i.key.mac(signed), nil
+}
+
+func (a algorithm) digest(signed string) []byte {
+	h := a.hash.New()
+	h.Write([]byte(signed))
+	return h.Sum(nil)
 }
 
 // Inspect returns the header and the claims of a token as they stand, without

@@ -45,6 +45,12 @@ func algorithmOf(alg string) (a algorithm, ok bool) {
 	return algorithm{}, false
 }
 
+// Algorithm reports whether tokens may be signed with an algorithm of this name.
+func Algorithm(name string) bool {
+	_, ok := algorithmOf(name)
+	return ok
+}
+
 // A key is a signing key of an app, ready to verify with its one algorithm.
 type key struct {
 	id   string

@@ -4,152 +4,193 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
+	"math/rand/v2"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 )
 
-// A Publisher publishes over HTTP. It is safe for concurrent use and not
-// changed after its first use.
+// A Transport carries messages to a server. It is safe for concurrent use.
+type Transport interface {
+	// Send carries one message, a JSON object, or an array of them if Batches. It
+	// fails with an *Error if the server refuses.
+	Send(ctx context.Context, body []byte) (*Answer, error)
+	// Batches reports whether Send takes arrays.
+	Batches() bool
+	// Close closes the connections that wait for the next message.
+	Close()
+}
+
+// A Publisher publishes. It is safe for concurrent use, keeps its connections,
+// and is meant to be made once.
 type Publisher struct {
-	// URL is where the server answers HTTP, as in http://127.0.0.1:8080.
-	URL string
-	// Key is a publish key of the app.
-	Key string
-	// HTTP is the client to use, nil for http.DefaultClient.
-	HTTP *http.Client
+	via     Transport
+	timeout time.Duration
+	tries   int
 }
 
-// A Message is one to be published.
-type Message struct {
-	Channel string `json:"channel"`
-	Event   string `json:"event"`
-	// Data is a JSON value, nil for null.
-	Data json.RawMessage `json:"data,omitempty"`
-	// Store is how many seconds history shows the message, -1 for ever.
-	Store int64 `json:"store,omitempty"`
-	// DeduplicationID makes it safe to publish the message again, for 5 minutes.
-	DeduplicationID string `json:"deduplicationId,omitempty"`
-	// WantID asks for the message's id.
-	WantID bool `json:"eagerIdGeneration,omitempty"`
-}
+// The defaults, and the waits between tries.
+const (
+	defaultTimeout = 15 * time.Second
+	defaultTries   = 3
+	firstRetry     = 100 * time.Millisecond
+	maxRetry       = 5 * time.Second
+)
 
-// A Published is what became of a message: its id, if it was asked for, or why
-// it was not published.
-type Published struct {
-	ID  string
-	Err error
-}
-
-// An Error is a refusal of the server.
-type Error struct {
-	// Status is the HTTP status, 0 where there is none.
-	Status int `json:"-"`
-	// Code names the error, Message explains it.
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	// Reason is finer than Code where it is given.
-	Reason string `json:"reason"`
-	// RetryAfter is when to try again, 0 if that does not help.
-	RetryAfter time.Duration `json:"-"`
-}
-
-// Error returns code and message.
-func (e *Error) Error() string { return e.Code + ": " + e.Message }
-
-// passes reports whether another connection may do better, with a newer token
-// perhaps: the server may say so with its last words.
-func (e *Error) passes() bool {
-	name := e.Code
-	if e.Reason != "" {
-		name = e.Reason
+// NewPublisher makes a publisher over HTTP, or over the Config's Transport. It
+// fails with a *ConfigError.
+func NewPublisher(c Config) (*Publisher, error) {
+	p := &Publisher{via: c.Transport, timeout: c.Timeout, tries: c.Tries}
+	if p.timeout <= 0 {
+		p.timeout = defaultTimeout
 	}
-	switch name {
-	case "UNAVAILABLE", "INTERNAL_ERROR", "LIMIT_REACHED", "STORAGE_FULL", "OUTCOME_UNKNOWN", "CLIENT_TOO_SLOW",
-		"SERVER_SHUTDOWN", "HEARTBEAT_TIMEOUT", "TOKEN_EXPIRED":
-		return true
+	if p.tries <= 0 {
+		p.tries = defaultTries
 	}
-	return false
+	if p.via != nil {
+		return p, nil
+	}
+	var err error
+	p.via, err = newHTTP(c)
+	return p, err
 }
 
-// Publish publishes one message and returns when the server has it safe. It
-// returns the id if the message asks for it. It fails with an *Error if the
-// server refuses, else the outcome is not known: repeating it is safe if the
-// message has a DeduplicationID.
-func (p *Publisher) Publish(ctx context.Context, m Message) (id string, err error) {
-	var answer struct{ ID string }
-	if err := p.post(ctx, m, &answer); err != nil {
-		return "", err
+// Publish publishes one message and returns when the server has it safe, with
+// the raw answer. It fails with an *Error if the server refuses; after any
+// failure OutcomeUnknown tells whether the message may be published all the
+// same.
+//
+// Publish tries again by itself where that is safe: if nothing was sent or the
+// server did nothing and asks to come back, and with a DeduplicationID also if
+// the outcome is unknown. The last failure is returned.
+func (p *Publisher) Publish(ctx context.Context, m Message) (*Answer, error) {
+	body, err := m.MarshalJSON()
+	if err != nil {
+		return nil, unsendable(err)
 	}
-	return answer.ID, nil
+	return p.send(ctx, body, m.DeduplicationID != "")
 }
 
-// PublishAll publishes up to 1000 messages in order, and returns what became of
-// each. It fails if the server took none of them.
-func (p *Publisher) PublishAll(ctx context.Context, messages []Message) ([]Published, error) {
-	var answers []struct {
-		ID    string
-		Error *Error
+func unsendable(err error) error { return fmt.Errorf("%w: %w", errNotSent, err) }
+
+// PublishAll publishes up to 1000 messages in their order. If only some are
+// refused it returns the answer and a *BatchError; nothing of that is tried
+// again. If the server takes none of them, it fails as Publish does, and tries
+// again as Publish does, where every message has a DeduplicationID if that is
+// needed. Over AWS Lambda each message is a call of its own, one after another.
+func (p *Publisher) PublishAll(ctx context.Context, messages []Message) (*Answer, error) {
+	if len(messages) == 0 {
+		return &Answer{Status: http.StatusAccepted, Raw: []byte("[]")}, nil
 	}
-	if err := p.post(ctx, messages, &answers); err != nil {
+	bodies, keyed := make([][]byte, len(messages)), true
+	for i, m := range messages {
+		body, err := m.MarshalJSON()
+		if err != nil {
+			return nil, unsendable(fmt.Errorf("message %d: %w", i, err))
+		}
+		bodies[i], keyed = body, keyed && m.DeduplicationID != ""
+	}
+	if !p.via.Batches() {
+		return p.oneByOne(ctx, messages, bodies)
+	}
+	answer, err := p.send(ctx, array(bodies), keyed)
+	if err != nil {
 		return nil, err
 	}
-	if len(answers) != len(messages) {
-		return nil, fmt.Errorf("%d messages were answered by %d results", len(messages), len(answers))
+	answer.count = len(messages)
+	if answer.Status == http.StatusMultiStatus {
+		return answer, answer.failures()
 	}
-	all := make([]Published, len(answers))
-	for i, a := range answers {
-		all[i].ID = a.ID
-		if a.Error != nil {
-			all[i].Err = a.Error
+	return answer, nil
+}
+
+func array(values [][]byte) []byte {
+	return append(append([]byte{'['}, bytes.Join(values, []byte{','})...), ']')
+}
+
+// failures is the error of an answer that tells of some.
+func (a *Answer) failures() error {
+	all, err := a.DecodeAll()
+	if err != nil {
+		return err
+	}
+	e := &BatchError{Errs: make([]error, len(all))}
+	for i := range all {
+		e.Errs[i] = all[i].Err
+	}
+	return e
+}
+
+// oneByOne publishes what cannot be sent at once.
+func (p *Publisher) oneByOne(ctx context.Context, messages []Message, bodies [][]byte) (*Answer, error) {
+	answer := &Answer{Status: http.StatusAccepted, count: len(bodies)}
+	failed, results := &BatchError{Errs: make([]error, len(bodies))}, make([][]byte, len(bodies))
+	for i, body := range bodies {
+		one, err := p.send(ctx, body, messages[i].DeduplicationID != "")
+		if err == nil {
+			results[i], answer.Version = one.Raw, one.Version
+			continue
+		}
+		answer.Status, failed.Errs[i] = http.StatusMultiStatus, err
+		results[i] = errorResult(err)
+	}
+	answer.Raw = array(results)
+	if answer.Status == http.StatusMultiStatus {
+		return answer, failed
+	}
+	return answer, nil
+}
+
+// errorResult is a failure in the form of a batch's results.
+func errorResult(err error) []byte {
+	e := &Error{Code: "NOT_PUBLISHED", Message: err.Error()}
+	switch {
+	case errors.As(err, &e):
+	case OutcomeUnknown(err):
+		e.Code = "UNKNOWN_OUTCOME"
+	}
+	text, err := json.Marshal(map[string]any{"error": map[string]string{"code": e.Code, "message": e.Message}})
+	if err != nil {
+		return []byte(`{"error":{}}`) // cannot be: these are strings
+	}
+	return text
+}
+
+// Close closes the connections that wait for the next message. A publish that
+// is under way ends as it would.
+func (p *Publisher) Close() { p.via.Close() }
+
+// send tries until it succeeds, or fails in a way that trying again would not
+// change or could make worse.
+func (p *Publisher) send(ctx context.Context, body []byte, keyed bool) (*Answer, error) {
+	for try := 1; ; try++ {
+		answer, err := p.once(ctx, body)
+		if err == nil || try >= p.tries || !(passing(err) || keyed && OutcomeUnknown(err)) {
+			return answer, err
+		}
+		if pause(ctx, retryWait(try, err)) != nil {
+			return nil, err
 		}
 	}
-	return all, nil
 }
 
-func (p *Publisher) post(ctx context.Context, body, answer any) error {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return err
+func (p *Publisher) once(ctx context.Context, body []byte) (*Answer, error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, unsendable(err)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(p.URL, "/")+"/publish", bytes.NewReader(text))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Authorization", "Bearer "+p.Key)
-	r.Header.Set("Content-Type", "application/json")
-	client := p.HTTP
-	if client == nil {
-		client = http.DefaultClient
-	}
-	resp, err := client.Do(r)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	got, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode/100 != 2 {
-		return refusal(resp, got)
-	}
-	return json.Unmarshal(got, answer)
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	return p.via.Send(ctx, body)
 }
 
-// refusal reads an answer that says no, also one of a proxy that knows nothing
-// of our errors.
-func refusal(resp *http.Response, body []byte) *Error {
-	var said struct{ Error Error }
-	if json.Unmarshal(body, &said) != nil || said.Error.Code == "" {
-		said.Error = Error{Code: "HTTP_" + strconv.Itoa(resp.StatusCode), Message: resp.Status}
+// retryWait doubles with every try, and is never the same for everybody.
+func retryWait(try int, err error) time.Duration {
+	wait := min(firstRetry<<min(try-1, 10), maxRetry)
+	wait = wait/2 + rand.N(wait/2+1)
+	var e *Error
+	if errors.As(err, &e) && e.RetryAfter > wait {
+		wait = min(e.RetryAfter, maxRetry) + rand.N(wait)
 	}
-	said.Error.Status = resp.StatusCode
-	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
-		said.Error.RetryAfter = time.Duration(s) * time.Second
-	}
-	return &said.Error
+	return wait
 }

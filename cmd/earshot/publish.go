@@ -38,9 +38,13 @@ func (p *publishCmd) Run(w *world) error {
 	}
 	ctx, forget := w.signalled()
 	defer forget()
-	publisher := client.Publisher{URL: found.URL, Key: key}
-	id, err := publisher.Publish(ctx, client.Message{
-		Channel: p.Channel, Event: p.Event, Data: data, Store: p.Store, DeduplicationID: p.ID, WantID: true,
+	publisher, err := client.NewPublisher(client.Config{URL: found.URL, PublishKey: key})
+	if err != nil {
+		return err
+	}
+	defer publisher.Close()
+	answer, err := publisher.Publish(ctx, client.Message{
+		Channel: p.Channel, Event: p.Event, Data: data, Store: p.Store, DeduplicationID: p.ID, EagerIDGeneration: true,
 	})
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("nobody listens at %s; is the server running?", found.URL)
@@ -48,7 +52,11 @@ func (p *publishCmd) Run(w *world) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(w.out, id)
+	published, err := answer.Decode()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(w.out, published.ID)
 	return err
 }
 
@@ -63,7 +71,7 @@ func (p *publishCmd) data(w *world) (json.RawMessage, error) {
 		text = string(b)
 	}
 	if text == "" {
-		return nil, nil
+		return json.RawMessage("null"), nil
 	}
 	if json.Valid([]byte(text)) {
 		return json.RawMessage(text), nil

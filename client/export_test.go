@@ -1,0 +1,4 @@
+package client
+
+// Forget makes Configure work again.
+func Forget() { standard.Store(nil) }
