@@ -24,6 +24,8 @@ type app struct {
 	patterns       trie
 	byPattern      map[string]*pattern
 	patternVersion atomic.Uint64
+
+	notices notices
 }
 
 func newApp(h *Hub, slug string) *app {
@@ -134,6 +136,7 @@ func (a *app) channel(name string, base uint64) *channel {
 // sweep ages the rings of all channels, and forgets the channels that are of no
 // more use.
 func (a *app) sweep(now time.Time) {
+	a.notices.age(now)
 	a.mu.RLock()
 	all := slices.Collect(maps.Values(a.channels))
 	a.mu.RUnlock()

@@ -124,15 +124,21 @@ func prune(parts []*part) []*part {
 // the caller settles b afterwards.
 func (c *channel) publish(d *delivery, b *batch) {
 	d.n = c.app.hub.n.Add(1)
+	if d.outdated = d.m.Notice != earshot.NoNotice && c.app.notices.outdated(d.m); !d.outdated {
+		c.putAll(d, b)
+	}
+	if seq := d.seq(); seq != 0 {
+		c.inRing().add(d)
+		c.order.last, c.order.heard = seq, true
+	}
+}
+
+func (c *channel) putAll(d *delivery, b *batch) {
 	put(c.parts, d, b)
 	for _, p := range c.matching() {
 		p.mu.Lock()
 		put(p.parts, d, b)
 		p.mu.Unlock()
-	}
-	if seq := d.seq(); seq != 0 {
-		c.inRing().add(d)
-		c.order.last, c.order.heard = seq, true
 	}
 }
 

@@ -210,8 +210,9 @@ func (c *Conn) Flushed() {
 	}
 }
 
-// drained waits until everything queued has been written.
-func (c *Conn) drained(ctx context.Context) error {
+// Drained waits until everything that was queued has been written: for who has
+// much to send, and may wait. It fails when the connection closes.
+func (c *Conn) Drained(ctx context.Context) error {
 	c.shard.mu.Lock()
 	if c.closing.Load() {
 		c.shard.mu.Unlock()

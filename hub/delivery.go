@@ -13,6 +13,9 @@ type delivery struct {
 	// lower one than when it joined.
 	n      uint64
 	frames atomic.Pointer[rendered]
+	// outdated is set before anybody else sees it: a newer notice of the same
+	// thing came before.
+	outdated bool
 }
 
 // rendered is a list of the frames made so far.

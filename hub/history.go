@@ -28,6 +28,40 @@ func (c *Conn) History(ctx context.Context, channel string, r Range) (Page, erro
 	return c.hub.read(ctx, c.App().Slug, channel, r)
 }
 
+// Message reads one message of a channel as History would show it. It fails with
+// NotFound if it does not show it, or else as History does.
+func (c *Conn) Message(ctx context.Context, channel string, id earshot.ID) (*earshot.Message, error) {
+	page, err := c.History(ctx, channel, only(id))
+	return found(page, id, err)
+}
+
+// Message reads one message of a channel's history. It fails with NotFound if
+// there is none, or as the engine does.
+func (h *Hub) Message(ctx context.Context, a *earshot.App, channel string, id earshot.ID) (*earshot.Message, error) {
+	r := only(id)
+	r.AtLeast = h.seen.Load()
+	page, err := h.read(ctx, a.Slug, channel, r)
+	return found(page, id, err)
+}
+
+// only selects one message.
+func only(id earshot.ID) Range {
+	p := id.Position()
+	return Range{After: position(p.Epoch, max(p.Seq, 1)-1), Before: position(p.Epoch, p.Seq+1), Limit: 1}
+}
+
+func found(page Page, id earshot.ID, err error) (*earshot.Message, error) {
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range page.Messages {
+		if m.ID == id && (m.Store < 0 || time.Since(m.Time) < m.Store) {
+			return m, nil
+		}
+	}
+	return nil, &earshot.Error{Code: earshot.NotFound, Reason: "MESSAGE_NOT_FOUND", Text: "the channel's history shows no message of this id"}
+}
+
 // historyStart is the oldest moment that the grants open, nil if they are silent.
 func (s *Sub) historyStart() *time.Time { return s.Identity().On(s.name, "").HistoryStart }
 

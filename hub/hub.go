@@ -50,6 +50,7 @@ type Hub struct {
 	ringBytes atomic.Int64
 	ids       liveIDs
 	keys      keyCache
+	announced announcements
 	reads     chan struct{} // held by those who read the log
 	leases    leases
 	draining  atomic.Bool

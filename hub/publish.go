@@ -36,12 +36,17 @@ func (h *Hub) Publish(ctx context.Context, a *earshot.App, p Publication) (Appen
 	if in, ok := ctx.(*handling); ok {
 		in.settle(h) // what was published before is not to wait for this
 	}
+	return outcome(ctx, func(done func(Appended, error)) { h.PublishAsync(ctx, a, p, done) })
+}
+
+// outcome waits for what becomes of a publish.
+func outcome(ctx context.Context, publish func(done func(Appended, error))) (Appended, error) {
 	type outcome struct {
 		Appended
 		err error
 	}
 	result := make(chan outcome, 1)
-	h.PublishAsync(ctx, a, p, func(r Appended, err error) { result <- outcome{r, err} })
+	publish(func(r Appended, err error) { result <- outcome{r, err} })
 	select {
 	case o := <-result:
 		return o.Appended, o.err
@@ -56,6 +61,15 @@ func (h *Hub) Publish(ctx context.Context, a *earshot.App, p Publication) (Appen
 // any goroutine, perhaps before PublishAsync returns, and must not block.
 // Messages that one goroutine publishes keep their order.
 func (h *Hub) PublishAsync(ctx context.Context, a *earshot.App, p Publication, done func(Appended, error)) {
+	if m := p.Message; m.Notice != earshot.NoNotice || m.Key != "" {
+		done(Appended{}, errNotice)
+		return
+	}
+	h.publish(ctx, a, p, done)
+}
+
+// publish is PublishAsync of whatever message.
+func (h *Hub) publish(ctx context.Context, a *earshot.App, p Publication, done func(Appended, error)) {
 	m := p.Message
 	m.App = a.Slug
 	if err := checkMessage(m); err != nil {
@@ -84,10 +98,16 @@ func checkMessage(m *earshot.Message) error {
 	if err := earshot.CheckChannel(m.Channel); err != nil {
 		return err
 	}
-	if len(m.Data) > MaxData {
+	return CheckData(m.Kind, m.Data)
+}
+
+// CheckData reports why data cannot be a message's or an entry's: it is too
+// large, or nests too deep.
+func CheckData(k earshot.Kind, data []byte) error {
+	if len(data) > MaxData {
 		return &earshot.Error{Code: earshot.TooLarge, Reason: "MESSAGE_TOO_LARGE", Text: "data may have 32 KiB at the most"}
 	}
-	if m.Kind == earshot.JSON && depth(m.Data) > MaxDepth {
+	if k == earshot.JSON && depth(data) > MaxDepth {
 		return &earshot.Error{Code: earshot.Invalid, Reason: "DATA_TOO_DEEP", Text: "data may nest 128 levels deep at the most"}
 	}
 	return nil
@@ -214,6 +234,7 @@ func (c *Conn) mayPublish(m *earshot.Message, sub *Sub) (terms earshot.Terms, er
 }
 
 var (
+	errNotice        = earshot.Errorf(earshot.Invalid, "notices are the server's own and cannot be published")
 	errMayNotPublish = &earshot.Error{Code: earshot.Forbidden, Reason: "PUBLISH", Text: "publishing this event to this channel is not permitted"}
 	errNotSubscribed = &earshot.Error{Code: earshot.Forbidden, Reason: "NOT_SUBSCRIBED", Text: "publishing to this channel needs a subscription to it"}
 )

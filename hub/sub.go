@@ -23,6 +23,7 @@ type Sub struct {
 	since    int64  // Unix milliseconds
 	held     *held  // live messages that wait for Start; nil once it is live
 	expiry   *Timer // ends it with its own proof; nil if that is not asked for
+	seen     *seen  // what the client was sent of entries at the beginning; nil for nothing
 	index    uint32
 	gone     bool
 	allowed  bool // by the adapter's own means
@@ -70,12 +71,16 @@ func (s *Sub) has(p earshot.Position) bool {
 }
 
 // minds reports whether the subscription hears a notice: its protocol has words
-// for it, and its client may observe the entry that it is about.
+// for it, its client may observe the entry that it is about, and has not been
+// told of it or something newer. The shard is locked.
 func (s *Sub) minds(m *earshot.Message) bool {
 	if !s.enc.Notices {
 		return false
 	}
-	return m.Notice != earshot.EntryChanged || s.Identity().OnEntry(m.Channel, m.Key).Allow.Has(earshot.Observe)
+	if m.Notice == earshot.EntryChanged && !s.Identity().OnEntry(m.Channel, m.Key).Allow.Has(earshot.Observe) {
+		return false
+	}
+	return s.fresh(m)
 }
 
 // frame is what is sent to this subscription for the rendered f.
@@ -163,7 +168,7 @@ func (s *Sub) sendHistory(ctx context.Context) error {
 		if err != nil || !more {
 			return err
 		}
-		if err := s.conn.drained(ctx); err != nil {
+		if err := s.conn.Drained(ctx); err != nil {
 			return err
 		}
 		if err := s.readAgain(ctx); err != nil {
@@ -194,7 +199,10 @@ func (s *Sub) sendPage() (more bool, err error) {
 
 // send queues a message that did not come with a fan-out. The shard is locked.
 func (s *Sub) send(d *delivery) {
-	if d.m.Skip == s.conn.id || d.m.Notice != earshot.NoNotice && !s.minds(d.m) {
+	if d.m.Skip == s.conn.id {
+		return
+	}
+	if d.m.Notice != earshot.NoNotice && (d.outdated || !s.minds(d.m) || !s.tells(d.m)) {
 		return
 	}
 	f := d.frame(s.conn.hub, s.enc)
@@ -259,6 +267,7 @@ func (s *Sub) goLive() bool {
 		}
 	}
 	s.held = nil
+	s.settleSeen()
 	sh.flush()
 	return true
 }
