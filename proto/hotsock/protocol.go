@@ -92,7 +92,7 @@ func New(c Config, deps proto.Deps) *Protocol {
 	p := &Protocol{
 		config:   c,
 		deps:     deps,
-		encoding: &hub.Encoding{Name: "hotsock", Render: render},
+		encoding: &hub.Encoding{Name: "hotsock", Render: render, Notices: true},
 		pong:     hub.TextFrame([]byte(`{"event":"hotsock.pong","data":"{}"}`)),
 		alive:    hub.TextFrame([]byte(`{"event":"hotsock.keepAlive","data":{}}`)),
 	}

@@ -12,7 +12,7 @@ import (
 func (s *session) handlePublish(ctx context.Context, q *request) error {
 	channel, alias := s.real(q.channel, nil)
 	p, err := publication(channel, q.event, q.data)
-	if err == nil && q.scheduled {
+	if err == nil && q.expression != "" {
 		err = errNoSchedules
 	}
 	if err == nil {

@@ -16,11 +16,12 @@ import (
 
 // A request is one message of a client (spec §2.2).
 type request struct {
-	event, channel string
+	// key is that of an entry of the channel's storage.
+	event, channel, key string
 	// data is the raw JSON value, nil if there is none; it points into the message.
 	data []byte
-	// scheduled says that a time of delivery is asked for.
-	scheduled bool
+	// expression says when to carry out, zone by whose clocks; empty for none.
+	expression, zone string
 }
 
 // A parser reads requests. It is safe for concurrent use.
@@ -61,7 +62,9 @@ var (
 	errNoEvent    = malformed("event is missing")
 	errNoChannel  = malformed("channel is missing")
 	errChannel    = malformed("channel must be a string")
+	errKey        = malformed("key must be a string")
 	errExpression = malformed("scheduleExpression must be a string")
+	errZone       = malformed("scheduleExpressionTimezone must be a string")
 )
 
 func malformed(text string) *earshot.Error {
@@ -144,11 +147,12 @@ func (r *reader) member(q *request, name, data []byte) error {
 		return r.text(&q.event, errEvent)
 	case `"channel"`:
 		return r.text(&q.channel, errChannel)
+	case `"key"`:
+		return r.text(&q.key, errKey)
 	case `"scheduleExpression"`:
-		var expression string
-		err := r.text(&expression, errExpression)
-		q.scheduled = expression != ""
-		return err
+		return r.text(&q.expression, errExpression)
+	case `"scheduleExpressionTimezone"`:
+		return r.text(&q.zone, errZone)
 	case `"data"`:
 		v, err := r.decoder.ReadValue()
 		end := int(r.decoder.InputOffset())
@@ -247,11 +251,8 @@ func message(b []byte, m *earshot.Message, history bool) []byte {
 	}
 	b = quote(append(b, `,"channel":`...), m.Channel)
 	b = payload(append(b, ','), m)
-	switch {
-	case m.Sender != nil:
-		b = append(who(append(b, `,"meta":{`...), m.Sender.UID, m.Sender.HasUID, m.Sender.Meta), '}')
-	case history:
-		b = append(b, `,"meta":{"uid":null,"umd":null}`...)
+	if m.Sender != nil || history {
+		b = sender(append(b, ','), m.Sender)
 	}
 	return append(b, '}')
 }
@@ -260,6 +261,9 @@ func message(b []byte, m *earshot.Message, history bool) []byte {
 // event is one of the protocol's own would pass for the server's word, so it is
 // not delivered.
 func render(m *earshot.Message) *hub.Frame {
+	if m.Notice != earshot.NoNotice {
+		return notice(m)
+	}
 	if strings.HasPrefix(m.Event, reserved) {
 		return nil
 	}

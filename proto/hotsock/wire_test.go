@@ -3,6 +3,7 @@ package hotsock
 import (
 	"bytes"
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -29,12 +30,16 @@ func TestParse(t *testing.T) {
 		{`{"event":"e","channel":null}`, request{event: "e"}},
 		{`{"\u0065vent":"a\u0062\n","channel":"\ud83d\ude00"}`, request{event: "ab\n", channel: "😀"}},
 		{`{"event":"e","other":{"event":1},"Event":5}`, request{event: "e"}},
-		{`{"event":"e","scheduleExpression":"at(x)","scheduleExpressionTimezone":"UTC"}`, request{event: "e", scheduled: true}},
+		{`{"event":"e","scheduleExpression":"at(x)","scheduleExpressionTimezone":"UTC"}`, request{event: "e", expression: "at(x)", zone: "UTC"}},
+		{`{"event":"e","key":"k","scheduleExpressionTimezone":null}`, request{event: "e", key: "k"}},
 		{`{"event":"e","scheduleExpression":null}`, request{event: "e"}},
 		{`{"event":"e","data":{"a":{"a":1}}}`, request{event: "e", data: []byte(`{"a":{"a":1}}`)}},
 	} {
 		got, err := p.parse(text(c.in))
-		if err != nil || got.event != c.want.event || got.channel != c.want.channel || !bytes.Equal(got.data, c.want.data) || got.scheduled != c.want.scheduled || (got.data == nil) != (c.want.data == nil) {
+		same := bytes.Equal(got.data, c.want.data) && (got.data == nil) == (c.want.data == nil)
+		rest, want := got, c.want
+		rest.data, want.data = nil, nil
+		if err != nil || !same || !reflect.DeepEqual(rest, want) {
 			t.Errorf("parse(%s) = %+v, %v, want %+v", c.in, got, err, c.want)
 		}
 	}
@@ -75,7 +80,9 @@ func TestParseRefuses(t *testing.T) {
 		`{"event":"e","channel":5}`:            errChannel,
 		`{"event":"e","channel":["c"]}`:        errChannel,
 		`{"event":"e","scheduleExpression":5}`: errExpression,
-		`{"event":"e","data":"\ud800"}`:        errNotObject,
+		`{"event":"e","scheduleExpressionTimezone":[]}`: errZone,
+		`{"event":"e","key":true}`:                      errKey,
+		`{"event":"e","data":"\ud800"}`:                 errNotObject,
 	} {
 		got, err := p.parse(text(in))
 		if err != want {
