@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/earshot-io/earshot"
@@ -21,6 +22,14 @@ type Publisher interface {
 type Deps struct {
 	Hub  Publisher
 	Apps *auth.Directory
+	// Storage, Reactions and Schedule carry out what is more than a message; what
+	// is nil is refused.
+	Storage   Storage
+	Reactions Reactions
+	Schedule  Schedule
+	// Client says from where a request came, behind proxies too, and whether by
+	// TLS; nil if nobody knows.
+	Client func(*http.Request) (addr netip.Addr, secure bool)
 	// Ready returns nil when the server serves, else a word why it does not:
 	// "starting", "stopping". It may be called at any time.
 	Ready func() error
@@ -31,16 +40,23 @@ type Deps struct {
 
 // API answers the requests in the package's comment. It is safe for concurrent use.
 type API struct {
-	hub     Publisher
-	apps    *auth.Directory
-	ready   func() error
-	sources []Source
-	log     *slog.Logger
+	hub       Publisher
+	apps      *auth.Directory
+	storage   Storage
+	reactions Reactions
+	schedule  Schedule
+	client    func(*http.Request) (netip.Addr, bool)
+	ready     func() error
+	sources   []Source
+	log       *slog.Logger
 }
 
 // New makes an API.
 func New(d Deps) *API {
-	return &API{hub: d.Hub, apps: d.Apps, ready: d.Ready, sources: d.Metrics, log: d.Log}
+	return &API{
+		hub: d.Hub, apps: d.Apps, storage: d.Storage, reactions: d.Reactions, schedule: d.Schedule, client: d.Client,
+		ready: d.Ready, sources: d.Metrics, log: d.Log,
+	}
 }
 
 // Routes registers the handlers by ServeMux patterns.

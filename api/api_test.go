@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,7 @@ import (
 	"github.com/earshot-io/earshot/api"
 	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/hub"
+	"github.com/earshot-io/earshot/transport"
 )
 
 // published is a hub that remembers what it was given.
@@ -50,26 +52,42 @@ func (h *published) Kick(s hub.Selection) (int, error) {
 
 type world struct {
 	*testing.T
-	hub   *published
-	mux   *http.ServeMux
-	ready error
-	log   bytes.Buffer
+	hub *published
+	mux *http.ServeMux
+	// lambda stands before mux.
+	lambda http.Handler
+	stored *stored
+	ready  error
+	log    bytes.Buffer
 }
 
 func newWorld(t *testing.T) *world {
 	apps, err := auth.NewDirectory([]*earshot.App{
-		{Slug: "one", PublishKeys: []string{"key-one", "key-two"}, Hosts: []string{"one.example"}},
-		{Slug: "two", PublishKeys: []string{"key-three"}, Hosts: []string{"two.example"}},
+		{
+			Slug: "one", PublishKeys: []string{"key-one", "key-two"}, Hosts: []string{"one.example"},
+			AccessKeys: []earshot.AccessKey{
+				{ID: "AK1", Secret: "secret-one"},
+				{ID: "AK2", Secret: "secret-narrow", Allow: []earshot.Pattern{earshot.Glob("lambda:InvokeFunction:my-*")}},
+			},
+			Rules: []earshot.Rule{{Channel: earshot.Exact("live"), Live: true}},
+		},
+		{
+			Slug: "two", PublishKeys: []string{"key-three"}, Hosts: []string{"two.example"},
+			AccessKeys: []earshot.AccessKey{{ID: "AK3", Secret: "secret-two"}}, Unsigned: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, hub: &published{}, mux: http.NewServeMux()}
+	w := &world{T: t, hub: &published{}, mux: http.NewServeMux(), stored: &stored{}}
 	log := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	api.New(api.Deps{
+	a := api.New(api.Deps{
+		Storage: w.stored, Reactions: w.stored, Schedule: planned{w.stored}, Client: transport.Proxies(nil).Client,
 		Hub: w.hub, Apps: apps, Ready: func() error { return w.ready }, Log: log,
 		Metrics: []api.Source{api.HubFigures(func() hub.Stats { return hub.Stats{Opened: 5, Ended: 2} }), api.ProcessFigures()},
-	}).Routes(w.mux.Handle)
+	})
+	a.Routes(w.mux.Handle)
+	w.lambda = a.Lambda(w.mux)
 	return w
 }
 
@@ -160,7 +178,9 @@ func TestPublishRefuses(t *testing.T) {
 		{`{"channel":"c","event":"#a"}`, 400, "EVENT_NAME"},
 		{`{"channel":"c","event":"` + long + `"}`, 400, "EVENT_NAME"},
 		{`{"channel":"c","event":"hotsock.connected"}`, 400, "EVENT_RESERVED"},
-		{`{"channel":"c","event":"e","scheduleExpression":"at(2030-01-01T00:00:00)"}`, 400, "SCHEDULE_UNSUPPORTED"},
+		{`{"channel":"c","event":"e","scheduleExpression":"at(1)"}`, 400, "SCHEDULE"},
+		{`{"channel":"c","event":"e","scheduleExpression":7}`, 400, "MEMBER_TYPE"},
+		{`{"channel":"c","event":"hotsock.channelStorageSet"}`, 400, "MEMBER_MISSING"},
 		{`{"channel":"c","event":"e","data":"` + strings.Repeat("x", 1<<20) + `"}`, 413, "BODY_TOO_LARGE"},
 		{strings.Repeat(" ", 10<<20) + `{}`, 413, "BODY_TOO_LARGE"},
 		{`[` + strings.Repeat(`{},`, 1000) + `{}]`, 413, "BATCH_TOO_LARGE"},

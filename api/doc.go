@@ -2,31 +2,70 @@
 // an application's backend, and health and metrics for whoever runs the server.
 //
 //	POST /publish                 a message, or an array of messages
+//	POST …/2015-03-31/functions/{name or ARN}/invocations
+//	                              a message, as AWS's SDKs invoke Lambda functions
 //	POST /connections/disconnect  ends connections by id or by user
 //	GET  /healthz                 200 while the process runs
 //	GET  /readyz                  200 when it serves, else 503 with a word why
 //	GET  /metrics                 Prometheus text
 //
-// The first two want a publish key of the app: Authorization: Bearer KEY. The
-// key names the app; where the request's host names another, it is refused.
+// /publish and /connections want a publish key of the app: Authorization: Bearer
+// KEY. The key names the app; where the request's host names another, it is
+// refused.
 //
 // # Publishing
 //
-// A message is an object with channel and event, and perhaps data (any JSON,
-// 32 KiB), store (seconds of history, -1 for ever, 0 not at all),
-// deduplicationId (within 5 minutes only the first one counts, the others are
-// answered as success) and eagerIdGeneration (puts the id into the answer).
+// A message is an object with channel and event, and perhaps
+//
+//	data                        any JSON, 32 KiB
+//	store                       seconds of history; -1 for ever, 0 (the default) not at all
+//	deduplicationId             within 5 minutes only the first on the channel counts
+//	eagerIdGeneration           puts the message's id into the answer
+//	emitPubSubEvent             tells the application's webhooks of it
+//	scheduleExpression          at(2026-12-24T18:00:00): publish it then
+//	scheduleExpressionTimezone  where that time is meant, as Europe/Berlin; else UTC
+//
 // Members that are not known are ignored, one that comes twice is an error. The
-// answer is 202 with {"channel","event"} and, if asked for, {"id"}, when the
-// message is as safe as its channel promises.
+// answer is 202 with {"channel","event"}, perhaps {"id"} and {"scheduleArn"}, when
+// the message is as safe as its channel promises. What deduplicationId keeps from
+// being published is answered as success too, with an id that no message has. A
+// scheduled message has no id before its time.
+//
+// Two events are commands. hotsock.channelStorageSet writes data under a key of
+// the channel's storage, of null or {} clears it; store is how long it stays, for
+// ever by default. hotsock.messageReaction reacts in the name of a user: data is
+// {"messageId","reaction","action","uid"}, action being "add" or "remove". It
+// cannot be scheduled.
 //
 // An array holds up to 1000 messages in 10 MB. They are published in order, and
 // each is answered in its place: as above, or {"error":…}. The status is 202 if
 // all were published and 207 if not.
 //
+// # Lambda
+//
+// The same message is taken as the payload of a Lambda function: an application
+// that publishes through AWS Lambda changes its SDK's endpoint
+// (AWS_ENDPOINT_URL_LAMBDA) and nothing else. Requests are signed with an access
+// key of the app (package sigv4), which may be bound to functions by name; any
+// function is the one that publishes. Networks that the app lists
+// (earshot.App.Unsigned) need no signature that is known here. A prefix of the
+// path does not matter, nor does the version of a function, or what its ARN says
+// of region and account.
+//
+// RequestResponse is 200 with the answer of /publish. Event is 202 without a body,
+// once the message is as safe as its channel promises. DryRun is 204, for who may
+// invoke the function. What the function would refuse is 200 with
+// X-Amz-Function-Error: Unhandled and {"errorMessage","errorType"}, errorType being
+// the code that /publish answers; who asked for no answer gets a 400. What may pass
+// is 429 or 5xx, and SDKs try again. That an attempt's outcome was not known is
+// such an error only if the next attempt cannot publish twice: it has the same
+// deduplicationId or, on a logged channel, the same Amz-Sdk-Invocation-Id, which
+// SDKs send and which counts as one where there is none. All other exceptions
+// have AWS's names in X-Amzn-Errortype.
+//
 // # Errors
 //
-// Every error is {"error":{"code","message"}} with a status of its own for each
+// Every other error is {"error":{"code","message"}} with a status of its own for each
 // earshot.Code; status.go has the table. A 504 says that the message may have
 // been published: repeating it with the same deduplicationId is safe.
 package api

@@ -2,14 +2,13 @@ package api
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/hub"
@@ -22,32 +21,25 @@ const (
 	maxBody   = 1 << 20
 	maxBatch  = 10 << 20
 	maxCount  = 1000
-	maxEvent  = 128
-	maxKey    = 256
-	maxStore  = 3_155_695_200 // 100 years, in seconds
 	waitLimit = 10 * time.Second
 )
 
-// A request is a message as it is published.
-type request struct {
-	Channel           *string        `json:"channel"`
-	Event             *string        `json:"event"`
-	Data              jsontext.Value `json:"data"`
-	DeduplicationID   *string        `json:"deduplicationId"`
-	EagerIDGeneration *bool          `json:"eagerIdGeneration"`
-	Store             *int64         `json:"store"`
-
-	// ScheduleExpression is known to be refused: a message that was meant for
-	// later must not go out now.
-	ScheduleExpression jsontext.Value `json:"scheduleExpression"`
+// A source is where orders come from.
+type source struct {
+	app    *earshot.App
+	origin *hub.Origin
+	// once is the idempotency key of orders that bring none; empty for none.
+	once string
 }
 
 // A result is what became of a message.
 type result struct {
-	Channel string   `json:"channel,omitzero"`
-	Event   string   `json:"event,omitzero"`
-	ID      string   `json:"id,omitzero"`
-	Error   *failure `json:"error,omitzero"`
+	Channel string `json:"channel,omitzero"`
+	Event   string `json:"event,omitzero"`
+	ID      string `json:"id,omitzero"`
+	// ScheduleARN is of the form that a scheduler of AWS names its schedules in.
+	ScheduleARN string   `json:"scheduleArn,omitzero"`
+	Error       *failure `json:"error,omitzero"`
 }
 
 func (a *API) publish(w http.ResponseWriter, r *http.Request, app *earshot.App) error {
@@ -55,18 +47,37 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request, app *earshot.App) 
 	if err != nil {
 		return badBody(err)
 	}
+	from := source{app: app, origin: a.origin(r, hub.ByServerHTTP)}
+	w.Header().Set("X-Request-Id", from.origin.RequestID)
 	if len(body) > 0 && jsontext.Value(body).Kind() == '[' {
-		return a.publishBatch(w, r, app, body)
+		return a.publishBatch(w, r, from, body)
 	}
 	if len(body) > maxBody {
 		return &earshot.Error{Code: earshot.TooLarge, Reason: "BODY_TOO_LARGE", Text: "one message may have 1 MiB at the most"}
 	}
-	outcomes := a.publishAll(r.Context(), app, []jsontext.Value{body})
+	outcomes := a.publishAll(r.Context(), from, []jsontext.Value{body})
 	if err := outcomes[0].err; err != nil {
 		return err
 	}
 	write(w, http.StatusAccepted, outcomes[0].result())
 	return nil
+}
+
+// origin is the request as events tell of it.
+func (a *API) origin(r *http.Request, trigger hub.Trigger) *hub.Origin {
+	o := &hub.Origin{Trigger: trigger, RequestID: newRequestID(), UserAgent: r.UserAgent()}
+	if a.client != nil {
+		o.Remote, _ = a.client(r)
+	}
+	return o
+}
+
+// newRequestID draws a random UUID.
+func newRequestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails, by its contract
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 func badBody(err error) error {
@@ -77,7 +88,7 @@ func badBody(err error) error {
 	return &earshot.Error{Code: earshot.Invalid, Reason: "BODY", Text: "the body could not be read", Err: err}
 }
 
-func (a *API) publishBatch(w http.ResponseWriter, r *http.Request, app *earshot.App, body []byte) error {
+func (a *API) publishBatch(w http.ResponseWriter, r *http.Request, from source, body []byte) error {
 	var messages []jsontext.Value
 	if err := json.Unmarshal(body, &messages); err != nil {
 		return badJSON(err)
@@ -87,7 +98,7 @@ func (a *API) publishBatch(w http.ResponseWriter, r *http.Request, app *earshot.
 	}
 	code := http.StatusAccepted
 	results := make([]result, 0, len(messages))
-	for _, o := range a.publishAll(r.Context(), app, messages) {
+	for _, o := range a.publishAll(r.Context(), from, messages) {
 		if o.err != nil {
 			code = http.StatusMultiStatus
 		}
@@ -99,45 +110,105 @@ func (a *API) publishBatch(w http.ResponseWriter, r *http.Request, app *earshot.
 
 // An outcome is what became of one message.
 type outcome struct {
-	message *earshot.Message
-	key     string
-	wantID  bool
-	id      earshot.ID
-	err     error
+	order *order // nil if it could not be read
+	// id is the message's; of a schedule, scheduleARN.
+	id          earshot.ID
+	scheduleARN string
+	err         error
 }
 
 func (o *outcome) result() result {
 	var out result
-	if o.message != nil {
-		out.Channel, out.Event = o.message.Channel, o.message.Event
+	if o.order != nil {
+		out.Channel, out.Event = o.order.channel, o.order.event
 	}
 	if o.err != nil {
 		f := failureOf(earshot.AsError(o.err))
 		out.Error = &f
 		return out
 	}
-	if o.wantID {
+	out.ScheduleARN = o.scheduleARN
+	if o.order.wantID && !o.id.IsZero() {
 		out.ID = o.id.String()
 	}
 	return out
 }
 
-// publishAll publishes messages in order and waits for all of them. The wait is
-// bounded: the outcome of what takes longer is unknown.
-func (a *API) publishAll(ctx context.Context, app *earshot.App, messages []jsontext.Value) []outcome {
+// publishAll carries out orders one after another and waits for all of them. The
+// wait is bounded: the outcome of what takes longer is unknown.
+func (a *API) publishAll(ctx context.Context, from source, messages []jsontext.Value) []outcome {
 	ctx, cancel := context.WithTimeout(ctx, waitLimit)
 	defer cancel()
-	b := &gathering{outcomes: make([]outcome, len(messages)), left: len(messages), all: make(chan struct{})}
+	b := &gathering{outcomes: make([]outcome, len(messages)), settled: make([]bool, len(messages)), left: len(messages), all: make(chan struct{})}
 	for i, text := range messages {
-		p, err := read(text)
+		o, err := read(text, from)
 		if err != nil {
-			b.settle(i, hub.Appended{}, err)
+			b.settle(i, outcome{err: err})
 			continue
 		}
-		b.outcomes[i] = outcome{message: p.Message, key: p.Key, wantID: p.WantID}
-		a.hub.PublishAsync(ctx, app, p, func(r hub.Appended, err error) { b.settle(i, r, err) })
+		b.outcomes[i].order = o
+		a.carryOut(ctx, from.app, o, func(out outcome) {
+			out.order = o
+			b.settle(i, out)
+		})
 	}
 	return b.wait(ctx, len(messages))
+}
+
+// carryOut does what an order asks for. Messages are published without waiting;
+// everything else is rare, and waited for.
+func (a *API) carryOut(ctx context.Context, app *earshot.App, o *order, done func(outcome)) {
+	switch {
+	case o.expression != "":
+		done(a.later(ctx, app, o))
+	case o.entry != nil && a.storage == nil:
+		done(outcome{err: errUnsupported("STORAGE_UNSUPPORTED", "channel storage is not served here")})
+	case o.entry != nil:
+		done(outcome{err: a.storage.Set(ctx, app, *o.entry)})
+	case o.reaction != nil && a.reactions == nil:
+		done(outcome{err: errUnsupported("REACTION_UNSUPPORTED", "reactions are not served here")})
+	case o.reaction != nil:
+		done(outcome{err: a.reactions.React(ctx, app, *o.reaction)})
+	default:
+		a.hub.PublishAsync(ctx, app, *o.message, func(r hub.Appended, err error) {
+			// A message that came before has an id of its own; this one gets one that
+			// no message has. A repeated request is the same message.
+			if r.Duplicate && o.deduplicated {
+				r.ID = unusedID()
+			}
+			done(outcome{id: r.ID, err: err})
+		})
+	}
+}
+
+func errUnsupported(reason, text string) error {
+	return &earshot.Error{Code: earshot.Invalid, Reason: reason, Text: text}
+}
+
+// later schedules an order. A message has no id before it is published.
+func (a *API) later(ctx context.Context, app *earshot.App, o *order) outcome {
+	if a.schedule == nil {
+		return outcome{err: errUnsupported("SCHEDULE_UNSUPPORTED", "schedules are not served here")}
+	}
+	at, err := a.schedule.Parse(o.expression, o.zone)
+	if err != nil {
+		return outcome{err: err}
+	}
+	var id string
+	if o.entry != nil {
+		id, err = a.schedule.Set(ctx, app, at, *o.entry)
+	} else {
+		o.message.WantID = false
+		id, err = a.schedule.Publish(ctx, app, at, *o.message)
+	}
+	return outcome{scheduleARN: "arn:aws:scheduler:us-east-1:000000000000:schedule/" + app.Slug + "/" + id, err: err}
+}
+
+// unusedID is the id of no message: it has no position.
+func unusedID() earshot.ID {
+	id := earshot.NewID(time.Now(), earshot.Position{})
+	_, _ = rand.Read(id[8:]) // never fails, by its contract
+	return id
 }
 
 // A gathering waits for the outcomes of several publishes.
@@ -150,14 +221,11 @@ type gathering struct {
 	left     int
 }
 
-func (g *gathering) settle(i int, r hub.Appended, err error) {
+func (g *gathering) settle(i int, o outcome) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.settled == nil {
-		g.settled = make([]bool, len(g.outcomes))
-	}
 	g.settled[i] = true
-	g.outcomes[i].id, g.outcomes[i].err = r.ID, err
+	g.outcomes[i] = o
 	if g.left--; g.left == 0 {
 		close(g.all)
 	}
@@ -174,111 +242,24 @@ func (g *gathering) wait(ctx context.Context, n int) []outcome {
 	defer g.mu.Unlock()
 	out := append([]outcome(nil), g.outcomes...)
 	for i := range out {
-		if g.settled == nil || !g.settled[i] {
+		if !g.settled[i] {
 			out[i].err = &earshot.Error{Code: earshot.Unknown, Err: context.Cause(ctx)}
 		}
-		out[i].err = explain(out[i].err, out[i].key)
+		out[i].err = explain(out[i].err, out[i].order)
 	}
 	return out
 }
 
 // explain tells a publisher whose message may have been stored what to do.
-func explain(err error, key string) error {
+func explain(err error, o *order) error {
 	if err == nil || earshot.CodeOf(err) != earshot.Unknown {
 		return err
 	}
 	e := *earshot.AsError(err)
 	e.Reason = "UNKNOWN_OUTCOME"
 	e.Text = "the message may have been published; it had no deduplicationId, so repeating it may publish it twice"
-	if key != "" {
+	if o != nil && o.deduplicated {
 		e.Text = "the message may have been published; repeating it with the same deduplicationId is safe"
 	}
 	return &e
-}
-
-// read makes a publication of the JSON text of a message.
-func read(text jsontext.Value) (hub.Publication, error) {
-	var r request
-	if err := json.Unmarshal(text, &r); err != nil {
-		return hub.Publication{}, badJSON(err)
-	}
-	if r.ScheduleExpression != nil && r.ScheduleExpression.Kind() != 'n' {
-		return hub.Publication{}, invalid("SCHEDULE_UNSUPPORTED", "scheduled messages are not supported by this version")
-	}
-	if r.Channel == nil || r.Event == nil {
-		return hub.Publication{}, invalid("MEMBER_MISSING", "channel and event are needed")
-	}
-	if err := checkNames(*r.Channel, *r.Event); err != nil {
-		return hub.Publication{}, err
-	}
-	store, err := r.store()
-	if err != nil {
-		return hub.Publication{}, err
-	}
-	if err := r.Data.Compact(); err != nil && r.Data != nil {
-		return hub.Publication{}, badJSON(err)
-	}
-	p := hub.Publication{
-		Message: &earshot.Message{Channel: *r.Channel, Event: *r.Event, Kind: earshot.JSON, Data: r.Data, Store: store},
-		WantID:  r.EagerIDGeneration != nil && *r.EagerIDGeneration,
-	}
-	if r.DeduplicationID != nil {
-		p.Key = *r.DeduplicationID
-	}
-	if len(p.Key) > maxKey {
-		return hub.Publication{}, invalid("DEDUPLICATION_ID", "deduplicationId may have 256 bytes at the most")
-	}
-	return p, nil
-}
-
-func (r *request) store() (time.Duration, error) {
-	switch {
-	case r.Store == nil || *r.Store == 0:
-		return 0, nil
-	case *r.Store == -1:
-		return earshot.Forever, nil
-	case *r.Store < 0 || *r.Store > maxStore:
-		return 0, invalid("STORE", fmt.Sprintf("store is -1, or from 0 to %d seconds", int64(maxStore)))
-	}
-	return time.Duration(*r.Store) * time.Second, nil
-}
-
-// checkNames asks for names that a client could subscribe to.
-func checkNames(channel, event string) error {
-	if err := earshot.CheckChannel(channel); err != nil {
-		return err
-	}
-	switch {
-	case strings.ContainsAny(channel, "*#, \t\r\n"):
-		return invalid("CHANNEL_NAME", "a channel name has no *, #, comma or white space")
-	case strings.TrimSpace(event) == "":
-		return invalid("EVENT_NAME", "the event name is empty")
-	case utf8.RuneCountInString(event) > maxEvent:
-		return invalid("EVENT_NAME", "the event name is longer than 128 characters")
-	case strings.HasPrefix(event, "hotsock."):
-		return invalid("EVENT_RESERVED", "event names that begin with hotsock. are the server's own")
-	case strings.HasPrefix(event, "#"), strings.Contains(event, "*"):
-		return invalid("EVENT_NAME", "an event name does not begin with # and has no *")
-	}
-	return nil
-}
-
-func invalid(reason, text string) error {
-	return &earshot.Error{Code: earshot.Invalid, Reason: reason, Text: text}
-}
-
-// badJSON says where the text is wrong, without showing the text.
-func badJSON(err error) error {
-	var wrong *json.SemanticError
-	if errors.As(err, &wrong) {
-		where := strings.TrimPrefix(string(wrong.JSONPointer), "/")
-		if where == "" {
-			return invalid("BODY", "a message is a JSON object")
-		}
-		return invalid("MEMBER_TYPE", where+" has the wrong type")
-	}
-	if errors.Is(err, jsontext.ErrDuplicateName) {
-		return invalid("DUPLICATE_MEMBER", "a member comes twice")
-	}
-	return invalid("JSON", "the body is not valid JSON in UTF-8")
 }

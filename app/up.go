@@ -71,16 +71,17 @@ func (a *App) bringUp(ctx context.Context) error {
 	}
 
 	mux := http.NewServeMux()
-	api.New(api.Deps{
-		Hub: a.hub, Apps: a.apps, Ready: a.whyNot, Log: a.log,
+	served := api.New(api.Deps{
+		Hub: a.hub, Apps: a.apps, Ready: a.whyNot, Log: a.log, Client: transport.Proxies(proxies).Client,
 		Metrics: []api.Source{
 			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), engineFigures(engine),
 			api.ProcessFigures(),
 		},
-	}).Routes(mux.Handle)
+	})
+	served.Routes(mux.Handle)
 	console.New(a.options.Dev, a.whyNot).Routes(mux.Handle)
 	routeProtocols(mux, endpoints)
-	front := sockets.Handler(mux)
+	front := sockets.Handler(served.Lambda(mux))
 	a.front.Store(&front)
 	if a.state.CompareAndSwap(starting, ready) {
 		a.log.Info("ready", "address", a.Addr().String(), "after", time.Since(begun).Round(time.Millisecond))
