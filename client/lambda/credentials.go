@@ -2,13 +2,11 @@ package lambda
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"runtime/debug"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -21,24 +19,30 @@ import (
 // idleConnections is how many connections wait for the next call.
 const idleConnections = 64
 
-func newHTTPClient(c client.Config) *http.Client {
+// newHTTPClient is the program's client, or one whose connections we can close,
+// with what the settings say of certificates (AWS_CA_BUNDLE).
+func newHTTPClient(c client.Config, settings aws.Config) (made *http.Client, ours bool) {
 	if c.HTTPClient != nil {
-		return c.HTTPClient
+		return c.HTTPClient, false
 	}
+	of, ok := settings.HTTPClient.(*awshttp.BuildableClient)
+	if !ok {
+		of = awshttp.NewBuildableClient()
+	}
+	transport := of.GetTransport()
+	transport.MaxIdleConnsPerHost = idleConnections
 	return &http.Client{
-		Transport: awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-			t.MaxIdleConnsPerHost = idleConnections
-		}).GetTransport(),
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	}, true
 }
 
 // load reads what the SDK reads, with the Config over it.
-func load(ctx context.Context, c client.Config, h *http.Client) (aws.Config, error) {
+func load(ctx context.Context, c client.Config) (aws.Config, error) {
 	if err := client.Need("AWSRegion", c.AWSRegion, "publishing over AWS Lambda needs the region"); err != nil {
 		return aws.Config{}, err
 	}
-	options := []func(*config.LoadOptions) error{config.WithRegion(c.AWSRegion), config.WithHTTPClient(h)}
+	options := []func(*config.LoadOptions) error{config.WithRegion(c.AWSRegion)}
 	if c.AWSAccessKeyID != "" || c.AWSSecretAccessKey != "" {
 		if err := both(c); err != nil {
 			return aws.Config{}, err
@@ -46,14 +50,7 @@ func load(ctx context.Context, c client.Config, h *http.Client) (aws.Config, err
 		fixed := credentials.NewStaticCredentialsProvider(c.AWSAccessKeyID, c.AWSSecretAccessKey, "")
 		options = append(options, config.WithCredentialsProvider(fixed))
 	}
-	settings, err := config.LoadDefaultConfig(ctx, options...)
-	if err != nil {
-		return aws.Config{}, err
-	}
-	if c.AWSAssumeRoleARN != "" {
-		settings.Credentials = assume(settings, c)
-	}
-	return settings, nil
+	return config.LoadDefaultConfig(ctx, options...)
 }
 
 func both(c client.Config) error {
@@ -97,14 +94,4 @@ func sessionName() string {
 	}
 	name := "earshot-go-" + strings.TrimPrefix(version, "v")
 	return name[:min(len(name), 64)]
-}
-
-// unanswered marks what failed before anything was sent: without credentials
-// nothing is signed.
-func unanswered(err error) error {
-	var unsigned *v4.SigningError
-	if errors.As(err, &unsigned) {
-		return &client.Error{Code: "CREDENTIALS", Message: "there are no credentials to call with: " + err.Error(), Err: err}
-	}
-	return err
 }

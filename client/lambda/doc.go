@@ -19,6 +19,8 @@
 // A refusal of the service is a *client.Error whose Code is the name of the
 // exception, as in AccessDeniedException. A failure of the function itself,
 // which the service reports with 200 and the header X-Amz-Function-Error, is one
-// with the Code FUNCTION_ERROR: a Go program expects an error where nothing was
-// published, unlike a Ruby one, which is handed the response.
+// with the function's errorType as Code, or FUNCTION_ERROR if it has none, and
+// that header as Reason: a Go program expects an error where nothing was
+// published, unlike a Ruby one, which is handed the response. A 5xx leaves open
+// whether the message was published, as over Lambda nobody says so.
 package lambda

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,7 +20,8 @@ import (
 type Transport struct {
 	function string
 	service  *service.Client
-	http     *http.Client
+	keys     aws.CredentialsProvider
+	http     *http.Client // nil if it is the program's
 }
 
 var _ client.Transport = (*Transport)(nil)
@@ -65,10 +67,14 @@ func NewTransport(ctx context.Context, c client.Config) (*Transport, error) {
 	if err := client.Need("PublishFunctionARN", c.PublishFunctionARN, "publishing over AWS Lambda needs the function"); err != nil {
 		return nil, err
 	}
-	own := newHTTPClient(c)
-	settings, err := load(ctx, c, own)
+	settings, err := load(ctx, c)
 	if err != nil {
 		return nil, err
+	}
+	own, ours := newHTTPClient(c, settings)
+	settings.HTTPClient = own
+	if c.AWSAssumeRoleARN != "" {
+		settings.Credentials = assume(settings, c)
 	}
 	made := service.NewFromConfig(settings, func(o *service.Options) {
 		if c.AWSEndpointURL != "" {
@@ -76,8 +82,8 @@ func NewTransport(ctx context.Context, c client.Config) (*Transport, error) {
 		}
 		o.Retryer = aws.NopRetryer{}
 	})
-	t := &Transport{function: c.PublishFunctionARN, service: made}
-	if c.HTTPClient == nil {
+	t := &Transport{function: c.PublishFunctionARN, service: made, keys: settings.Credentials}
+	if ours {
 		t.http = own
 	}
 	return t, nil
@@ -93,8 +99,12 @@ func (t *Transport) Close() {
 	}
 }
 
-// Send calls the function with one message.
+// Send calls the function with one message. Credentials are asked for first, so
+// that it is known that nothing was sent if there are none.
 func (t *Transport) Send(ctx context.Context, body []byte) (*client.Answer, error) {
+	if _, err := t.keys.Retrieve(ctx); err != nil {
+		return nil, &client.Error{Code: "CREDENTIALS", Message: "there are no credentials to call with: " + err.Error(), Err: err}
+	}
 	out, err := t.service.Invoke(ctx, &service.InvokeInput{FunctionName: &t.function, Payload: body})
 	switch {
 	case err != nil:
@@ -109,8 +119,8 @@ func (t *Transport) Send(ctx context.Context, body []byte) (*client.Answer, erro
 // as it is, for client.OutcomeUnknown to judge.
 func refusal(err error) error {
 	var answer *awshttp.ResponseError
-	if !errors.As(err, &answer) {
-		return unanswered(err)
+	if !errors.As(err, &answer) || answer.HTTPStatusCode() == 0 {
+		return err
 	}
 	e := &client.Error{Status: answer.HTTPStatusCode(), Code: http.StatusText(answer.HTTPStatusCode()), Message: "refused", Err: err}
 	var said smithy.APIError
@@ -120,7 +130,7 @@ func refusal(err error) error {
 	if e.Message == "" {
 		e.Message = http.StatusText(e.Status)
 	}
-	e.Unsure = e.Status >= 500 && e.Status != http.StatusServiceUnavailable
+	e.Unsure = e.Status >= http.StatusInternalServerError
 	if wait, ok := retryAfter(answer); ok {
 		e.RetryAfter = wait
 	}
@@ -135,19 +145,29 @@ func retryAfter(answer *awshttp.ResponseError) (time.Duration, bool) {
 	return d, err == nil && d > 0
 }
 
-// functionError is the failure of the function itself. Whether it published is
-// not known if it did not end by itself.
+// functionError is the failure of the function itself.
 func functionError(kind string, status int, payload []byte) error {
-	e := &client.Error{Status: status, Code: "FUNCTION_ERROR", Reason: kind, Message: kind}
 	var said struct{ ErrorType, ErrorMessage string }
-	if json.Unmarshal(payload, &said) != nil || said.ErrorMessage == "" {
-		e.Unsure = true
-		return e
+	if json.Unmarshal(payload, &said) != nil {
+		said.ErrorType, said.ErrorMessage = "", "" // the payload is the function's own affair
 	}
-	e.Message = said.ErrorMessage
-	if said.ErrorType != "" {
-		e.Message = said.ErrorType + ": " + said.ErrorMessage
+	e := &client.Error{Status: status, Code: said.ErrorType, Reason: kind, Message: said.ErrorMessage, Unsure: broken(said.ErrorType)}
+	if e.Code == "" {
+		e.Code = functionFailed
 	}
-	e.Unsure = kind == "Unhandled"
+	if e.Message == "" {
+		e.Message = "the function failed: " + kind
+	}
 	return e
+}
+
+// functionFailed is the code of a failure without a name.
+const functionFailed = "FUNCTION_ERROR"
+
+// broken reports whether a function did not end by itself, or says that it does
+// not know: a server of ours that cannot tell whether it published, or Lambda
+// where a function crashed or ran out of time.
+func broken(errorType string) bool {
+	return errorType == "" || errorType == "UNKNOWN_OUTCOME" ||
+		strings.HasPrefix(errorType, "Sandbox.") || strings.HasPrefix(errorType, "Runtime.")
 }
