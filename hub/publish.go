@@ -72,7 +72,7 @@ func (h *Hub) PublishAsync(ctx context.Context, a *earshot.App, p Publication, d
 func (h *Hub) publish(ctx context.Context, a *earshot.App, p Publication, done func(Appended, error)) {
 	m := p.Message
 	m.App = a.Slug
-	if err := checkMessage(m); err != nil {
+	if err := h.Check(a, m); err != nil {
 		done(Appended{}, err)
 		return
 	}
@@ -86,17 +86,18 @@ func (h *Hub) publish(ctx context.Context, a *earshot.App, p Publication, done f
 		h.engine.Append(m, AppendOptions{Key: p.Key, WantID: p.WantID, Rule: rule}, done)
 		return
 	}
-	if m.Store != 0 {
-		done(Appended{}, &earshot.Error{Code: earshot.Invalid, Reason: "LIVE_CHANNEL", Text: "the channel is live: its messages cannot be stored"})
-		return
-	}
 	h.stats.published.Add(1)
 	done(h.publishLive(ctx, p))
 }
 
-func checkMessage(m *earshot.Message) error {
+// Check reports why a message cannot be published at all, whoever publishes it,
+// as PublishAsync does.
+func (h *Hub) Check(a *earshot.App, m *earshot.Message) error {
 	if err := earshot.CheckChannel(m.Channel); err != nil {
 		return err
+	}
+	if m.Store != 0 && a.Rule(m.Channel).Live {
+		return &earshot.Error{Code: earshot.Invalid, Reason: "LIVE_CHANNEL", Text: "the channel is live: its messages cannot be stored"}
 	}
 	return CheckData(m.Kind, m.Data)
 }
@@ -185,17 +186,24 @@ func (l *liveIDs) give(m *earshot.Message) {
 // It fails if the client may not, and then done is not called; else done gets
 // the outcome as in PublishAsync.
 func (c *Conn) Publish(ctx context.Context, p Publication, done func(Appended, error)) error {
-	m := p.Message
-	sub := c.Sub(m.Channel)
-	terms, err := c.mayPublish(m, sub)
-	if err != nil {
+	if _, err := c.Permit(&p); err != nil {
 		return err
-	}
-	if p.Emit = terms.Allow.Has(earshot.Emit); p.Origin == nil && c.hub.emits(c.App(), &p) {
-		p.Origin = c.Origin()
 	}
 	c.hub.PublishAsync(ctx, c.App(), p, done)
 	return nil
+}
+
+// Permit completes a publication of the client as Publish does, and publishes
+// nothing. It returns what its grants say, or fails if the client may not.
+func (c *Conn) Permit(p *Publication) (earshot.Terms, error) {
+	terms, err := c.mayPublish(p.Message, c.Sub(p.Message.Channel))
+	if err != nil {
+		return terms, err
+	}
+	if p.Emit = terms.Allow.Has(earshot.Emit); p.Origin == nil && c.hub.emits(c.App(), p) {
+		p.Origin = c.Origin()
+	}
+	return terms, nil
 }
 
 // mayPublish asks the grants, and completes m by what they say.
@@ -207,8 +215,8 @@ func (c *Conn) mayPublish(m *earshot.Message, sub *Sub) (terms earshot.Terms, er
 	// Broadcast counts from the connection's own proof alone.
 	terms = id.On(m.Channel, m.Event)
 	broadcast := terms.Allow.Has(earshot.Broadcast)
-	if sub != nil && sub.as != nil {
-		terms = sub.Identity().On(m.Channel, m.Event)
+	if sub != nil && sub.as() != nil {
+		terms = sub.proof().On(m.Channel, m.Event)
 	}
 	open := c.App().Rule(m.Channel).Open &^ terms.Deny
 	allowed := (terms.Allow | open).Has(earshot.Publish)
@@ -225,11 +233,11 @@ func (c *Conn) mayPublish(m *earshot.Message, sub *Sub) (terms earshot.Terms, er
 	if !terms.Allow.Has(earshot.Echo) {
 		m.Skip = c.id
 	}
-	who := id
-	if sub != nil && sub.as != nil {
-		who = sub.as
+	if sub != nil {
+		m.Sender = sub.sender()
+	} else {
+		m.Sender = senderOf(id)
 	}
-	m.Sender = &earshot.Sender{UID: who.UID, HasUID: who.HasUID, Meta: who.Meta}
 	return terms, nil
 }
 
