@@ -108,12 +108,13 @@ func (c *Conn) Enter(a *earshot.App, id *earshot.Identity) (ended []*Sub) {
 		moved = nil
 	}
 	before := c.identity.Swap(id)
+	c.unpin()
 	c.watchExpiry()
 	c.entered(was, before)
 	all := c.subs.all()
 	c.shard.mu.Unlock()
 	for _, sub := range all {
-		kept := moved == nil && (sub.allowed || c.may(sub.as, earshot.Subscribe, sub.name))
+		kept := moved == nil && c.judges(sub)
 		if !kept && c.unsubscribe(sub, cmp.Or(was, a)) {
 			ended = append(ended, sub)
 		}
@@ -141,7 +142,7 @@ func (c *Conn) watchExpiry() {
 // app wants that.
 func (s *Sub) watchExpiry() {
 	c := s.conn
-	if a := c.App(); a == nil || !a.ExpiryCloses || s.as == nil || s.as.Expires.IsZero() {
+	if a := c.App(); a == nil || !a.ExpiryCloses || s.as() == nil || s.as().Expires.IsZero() {
 		return
 	}
 	c.shard.mu.Lock()
@@ -154,7 +155,7 @@ func (s *Sub) watchExpiry() {
 			u.Unsubscribed(s)
 		}
 	}}
-	s.expiry.reset(time.Until(s.as.Expires.Add(earshot.ExpiryGrace)))
+	s.expiry.reset(time.Until(s.as().Expires.Add(earshot.ExpiryGrace)))
 }
 
 // expire ends the connection, unless a newer proof came at the last moment.

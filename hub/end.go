@@ -61,23 +61,6 @@ func (h *Hub) kick(s *Selection) (closed int) {
 	return closed
 }
 
-// control is what nodes tell each other.
-type control struct {
-	Kick *Selection `cbor:"1,keyasint,omitempty"`
-}
-
-// Told takes a control message of another node; see Sink.
-func (h *Hub) Told(data []byte) {
-	var c control
-	if err := cbor.Unmarshal(data, &c); err != nil {
-		h.log.Warn("a control message of another node is not understood", "err", err)
-		return
-	}
-	if c.Kick != nil {
-		h.kick(c.Kick)
-	}
-}
-
 // Drain accepts no new connections and closes all, as Shutdown: one after
 // another over the given time, so that their clients do not all come back at
 // once. It returns when each was told, or the context ends.

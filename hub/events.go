@@ -287,41 +287,13 @@ func (n *counts) again(of countOf, a *earshot.App) {
 	n.dirty[of] = a
 }
 
-// countSubscriptions counts who hears a channel.
-func (h *Hub) countSubscriptions(_ context.Context, a *earshot.App, channel string) (int, error) {
-	h.appsMu.RLock()
-	known := h.apps[a.Slug]
-	h.appsMu.RUnlock()
-	if known == nil {
-		return 0, nil
-	}
-	known.mu.RLock()
-	c := known.channels[channel]
-	known.mu.RUnlock()
-	if c == nil {
-		return 0, nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := 0
-	for _, p := range c.parts {
-		p.shard.mu.Lock()
-		for _, s := range p.subs {
-			if s.counts() {
-				n++
-			}
-		}
-		p.shard.mu.Unlock()
-	}
-	return n, nil
-}
-
 // tellCount records a channel's number of subscriptions, on all nodes.
 func (h *Hub) tellCount(ctx context.Context, a *earshot.App, channel string) error {
-	count, err := h.countSubscriptions(ctx, a, channel)
+	k := roomKey{a.Slug, channel}
+	count, err := h.countElsewhere(ctx, k)
 	if err != nil {
 		return err
 	}
-	h.Record(a, &Event{Type: ChannelUpdated, Channel: channel, Count: count}, nil)
+	h.Record(a, &Event{Type: ChannelUpdated, Channel: channel, Count: count + h.countHere(k)}, nil)
 	return nil
 }

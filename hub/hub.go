@@ -53,6 +53,10 @@ type Hub struct {
 	announced announcements
 	reads     chan struct{} // held by those who read the log
 	leases    leases
+	nodes     nodes
+	roster    roster
+	asks      asks
+	elsewhere elsewhere
 	draining  atomic.Bool
 	stats     counters
 
@@ -80,6 +84,8 @@ func New(config Config, engine Engine, log *slog.Logger) *Hub {
 		config.MaxSubscriptions = 10_000
 	}
 	h := &Hub{config: config, engine: engine, log: log, reads: make(chan struct{}, maxReads), apps: map[string]*app{}}
+	h.roster.hub = h
+	h.asks.served = make(chan struct{}, maxServed)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	for i := range config.Shards {
 		h.shards = append(h.shards, newShard(h, i))
@@ -94,9 +100,13 @@ func (h *Hub) Start(ctx context.Context) error {
 		h.running.Go(func() { s.keepTime(h.ctx.Done()) })
 	}
 	h.running.Go(h.sweep)
+	h.nodes.start(h)
 	at, err := h.engine.Start(ctx, h)
 	if err != nil {
 		return err
+	}
+	if !h.nodes.alone {
+		h.running.Go(h.nodes.keep)
 	}
 	h.sawEpoch(at.Epoch)
 	if at.Epoch == h.epoch() {
@@ -105,14 +115,16 @@ func (h *Hub) Start(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the hub's goroutines and waits for them. Connections that are
-// still open are not closed: Drain does that.
+// Close ends the hub's goroutines and waits for them, and tells the other nodes
+// that this one has stopped. Connections that are still open are not closed:
+// Drain does that.
 func (h *Hub) Close() {
 	h.closeMu.Lock()
 	h.closed = true
 	h.closeMu.Unlock()
 	h.cancel()
 	h.running.Wait()
+	h.nodes.bye()
 }
 
 // spawn runs f on a goroutine that Close waits for; it reports false, and runs

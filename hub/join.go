@@ -23,6 +23,11 @@ type Join struct {
 	// Allowed says that the adapter has found permission by other means (an auth
 	// hook's answer); the grants are not asked, now or in Conn.Enter.
 	Allowed bool
+	// Present makes the client's user a member of the channel, whom others are
+	// told of by notices, until the subscription ends; see Sub.Members. It needs
+	// a user id and no Pattern, and room: the members of a channel have 100 KiB
+	// at the most.
+	Present bool
 	// After asks for everything after a position, before what is live; the zero
 	// position is the beginning of what is stored. Nil asks for what is live only.
 	// What is older than the grants' HistoryStart is not sent; without one, what
@@ -50,7 +55,10 @@ func (c *Conn) Subscribe(ctx context.Context, j Join) (sub *Sub, exact bool, err
 	if err := c.mayJoin(&j); err != nil {
 		return nil, false, err
 	}
-	sub = &Sub{name: j.name(), conn: c, enc: j.Encoding, tag: j.Tag, as: j.As, since: time.Now().UnixMilli(), held: &held{}, allowed: j.Allowed}
+	sub = &Sub{name: j.name(), conn: c, enc: j.Encoding, tag: j.Tag, since: time.Now().UnixMilli(), held: &held{}, how: j.how()}
+	if j.As != nil {
+		sub.self.Store(&self{as: j.As})
+	}
 	judged := c.Identity()
 	if other, err := c.reserve(sub); err != nil {
 		return other, false, err
@@ -72,6 +80,16 @@ func (c *Conn) Subscribe(ctx context.Context, j Join) (sub *Sub, exact bool, err
 	return sub, exact, nil
 }
 
+func (j *Join) how() (h joined) {
+	if j.Allowed {
+		h |= byAdapter
+	}
+	if j.Present {
+		h |= asMember
+	}
+	return h
+}
+
 func (j *Join) name() string {
 	if j.Channel != "" {
 		return j.Channel
@@ -81,6 +99,9 @@ func (j *Join) name() string {
 
 func (c *Conn) mayJoin(j *Join) error {
 	if j.Channel == "" {
+		if j.Present {
+			return earshot.Errorf(earshot.Invalid, "a pattern has no members")
+		}
 		if j.Allowed {
 			return nil
 		}
@@ -135,16 +156,11 @@ func (c *Conn) join(ctx context.Context, sub *Sub, j *Join) (exact bool, err err
 		return true, a.joinPattern(ctx, sub, j.Pattern)
 	}
 	logged := !c.App().Rule(j.Channel).Live
-	ch, err := a.acquire(ctx, j.Channel)
+	ch, err := a.enter(ctx, sub)
 	if err != nil {
 		return false, err
 	}
-	joined := ch.join(sub)
-	ch.mu.Unlock()
 	switch {
-	case !joined:
-		ch.left()
-		return false, errClosing
 	case j.After == nil:
 		return true, nil
 	case !logged:
@@ -294,7 +310,13 @@ func (c *Conn) unsubscribe(sub *Sub, in *earshot.App) bool {
 	}
 	sub.recordUnsubscribed(in)
 	c.shard.Unlock()
-	if sub.part != nil && sub.part.count.Load() == 0 {
+	if sub.part == nil {
+		return true
+	}
+	if sub.how&asMember != 0 {
+		c.hub.absent(sub)
+	}
+	if sub.part.count.Load() == 0 {
 		sub.target.left()
 	}
 	return true

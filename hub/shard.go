@@ -236,8 +236,10 @@ type part struct {
 	shard *Shard
 	subs  []*Sub
 	count atomic.Int32 // len(subs), to be read without the lock
-	enc   *Encoding    // the first encoding in use
-	more  *[]*Encoding // further ones; nil for none, as nearly always
+	// hidden is how many of them their channel does not count.
+	hidden atomic.Int32
+	enc    *Encoding    // the first encoding in use
+	more   *[]*Encoding // further ones; nil for none, as nearly always
 }
 
 // uses records an encoding; owner and shard are locked. Now and then it forgets
@@ -279,6 +281,10 @@ func (p *part) join(sub *Sub, owner target, from uint64) bool {
 	sub.index = uint32(len(p.subs))
 	p.subs = append(p.subs, sub)
 	p.count.Store(int32(len(p.subs)))
+	sub.hidden = sub.uncounted()
+	if sub.hidden {
+		p.hidden.Add(1)
+	}
 	return true
 }
 
@@ -290,6 +296,33 @@ func (p *part) remove(sub *Sub) {
 	p.subs[last] = nil
 	p.subs = p.subs[:last]
 	p.count.Store(int32(last))
+	if sub.hidden {
+		p.hidden.Add(-1)
+	}
+}
+
+// recount counts the subscription, or not, as its grants now say. The shard is
+// locked.
+func (s *Sub) recount() {
+	if s.part == nil || s.gone {
+		return
+	}
+	switch hidden := s.uncounted(); {
+	case hidden && !s.hidden:
+		s.part.hidden.Add(1)
+	case !hidden && s.hidden:
+		s.part.hidden.Add(-1)
+	default:
+		return
+	}
+	s.hidden = !s.hidden
+}
+
+// uncounted reports whether the grants leave the subscription out of its
+// channel's number.
+func (s *Sub) uncounted() bool {
+	id := s.proof()
+	return id != nil && id.On(s.name, "").Allow.Has(earshot.Uncounted)
 }
 
 // renderAll renders d for every encoding in use; the owner is locked.

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/earshot-io/earshot"
@@ -16,7 +17,8 @@ type Sub struct {
 	part   *part
 	enc    *Encoding
 	tag    any
-	as     *earshot.Identity // what a proof of its own added; nil for none
+	// self is who it acts as where that is not just its connection; nil else.
+	self atomic.Pointer[self]
 
 	from     uint64 // drops deliveries up to it
 	position earshot.Position
@@ -25,9 +27,34 @@ type Sub struct {
 	expiry   *Timer // ends it with its own proof; nil if that is not asked for
 	seen     *seen  // what the client was sent of entries at the beginning; nil for nothing
 	index    uint32
+	how      joined
 	gone     bool
-	allowed  bool // by the adapter's own means
 	told     bool // its beginning was recorded as an event
+	hidden   bool // its channel does not count it
+}
+
+// joined says how a subscription was asked for. It does not change.
+type joined uint8
+
+const (
+	// byAdapter is allowed by the adapter's own means.
+	byAdapter joined = 1 << iota
+	// asMember makes the user present.
+	asMember
+)
+
+// A self is who a subscription acts as. It is shared and never changed.
+type self struct {
+	as  *earshot.Identity // what a proof of its own added; nil for none
+	who *earshot.Sender   // how others see it; nil as as says, or the connection
+}
+
+// as is what a proof of its own added to the subscription, nil for none.
+func (s *Sub) as() *earshot.Identity {
+	if self := s.self.Load(); self != nil {
+		return self.as
+	}
+	return nil
 }
 
 // A target is what a subscription is of: a channel or a pattern.
@@ -46,13 +73,31 @@ func (s *Sub) Tag() any { return s.tag }
 func (s *Sub) Since() time.Time { return time.UnixMilli(s.since) }
 
 // Identity is who the subscription acts as: the connection's identity, and
-// what a proof of its own added.
+// what a proof of its own added, with the metadata that the subscription began
+// with or was given since.
 func (s *Sub) Identity() *earshot.Identity {
-	id := s.conn.Identity()
-	if s.as != nil {
-		return id.With(s.as)
+	id := s.conn.Identity() // before self, which is pinned before the other changes
+	self := s.self.Load()
+	if self == nil {
+		return id
+	}
+	if self.as != nil {
+		id = id.With(self.as)
+	}
+	if who := self.who; who != nil {
+		seen := *id
+		seen.UID, seen.HasUID, seen.Meta = who.UID, who.HasUID, who.Meta
+		id = &seen
 	}
 	return id
+}
+
+// proof is Identity as far as it says what the subscription may.
+func (s *Sub) proof() *earshot.Identity {
+	if as := s.as(); as != nil {
+		return s.conn.Identity().With(as)
+	}
+	return s.conn.Identity()
 }
 
 // Position is where the subscription joined its channel's log, or resumed from:
@@ -77,7 +122,7 @@ func (s *Sub) minds(m *earshot.Message) bool {
 	if !s.enc.Notices {
 		return false
 	}
-	if m.Notice == earshot.EntryChanged && !s.Identity().OnEntry(m.Channel, m.Key).Allow.Has(earshot.Observe) {
+	if m.Notice == earshot.EntryChanged && !s.proof().OnEntry(m.Channel, m.Key).Allow.Has(earshot.Observe) {
 		return false
 	}
 	return s.fresh(m)
@@ -96,6 +141,8 @@ type held struct {
 	ds    []*delivery
 	bytes int
 	over  bool // the bound was reached and ds dropped: read again from history
+	// members are who was present at the join.
+	members []Member
 	// catchUp is the history still to be sent; nil if none was asked for.
 	catchUp *catchUp
 }

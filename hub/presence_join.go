@@ -1,0 +1,150 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/earshot-io/earshot"
+)
+
+// enter joins the subscription to its channel.
+func (a *app) enter(ctx context.Context, sub *Sub) (*channel, error) {
+	if sub.how&asMember != 0 {
+		return a.enterRoom(ctx, sub)
+	}
+	c, err := a.acquire(ctx, sub.name)
+	if err != nil {
+		return nil, err
+	}
+	joined := c.join(sub)
+	c.mu.Unlock()
+	if !joined {
+		c.left()
+		return nil, errClosing
+	}
+	return c, nil
+}
+
+// enterRoom joins the subscription to its channel as a member, in one step with
+// the list of who is there: the notices that it hears go on where the list ends.
+func (a *app) enterRoom(ctx context.Context, sub *Sub) (*channel, error) {
+	var b batch
+	defer b.settle(a.hub)
+	for {
+		c, err := a.acquire(ctx, sub.name)
+		if err != nil {
+			return nil, err
+		}
+		c.mu.Unlock()
+		r := a.hub.roster.room(roomKey{a.slug, sub.name})
+		c.mu.Lock()
+		if c.dead {
+			c.mu.Unlock()
+			r.unlock()
+			continue
+		}
+		err = r.join(c, sub, &b)
+		c.mu.Unlock()
+		r.unlock()
+		if err != nil {
+			c.left()
+			return nil, err
+		}
+		return c, nil
+	}
+}
+
+// join makes the subscription one of its channel, and its user a member. Room
+// and channel are locked.
+func (r *room) join(c *channel, sub *Sub, b *batch) error {
+	who := sub.Sender()
+	switch {
+	case !who.HasUID || who.UID == "":
+		return errNoUser
+	case !r.takes(who.UID, who.Meta):
+		return errCapacity
+	case !c.join(sub):
+		return errClosing
+	}
+	r.app = sub.conn.App()
+	m, notice := r.add(sub, who)
+	r.changed(m, notice, c, sub.conn.id, b, true)
+	s := sub.conn.shard
+	s.mu.Lock()
+	sub.held.members = r.list()
+	s.mu.Unlock()
+	return nil
+}
+
+// roomOf returns the room of a member's subscription, locked; nil if it has not
+// joined one, or nobody is there any more.
+func (h *Hub) roomOf(sub *Sub) *room {
+	s := sub.conn.shard
+	s.mu.Lock()
+	c, ok := sub.target.(*channel)
+	s.mu.Unlock()
+	if !ok || sub.how&asMember == 0 {
+		return nil
+	}
+	return h.roster.known(roomKey{c.app.slug, c.name})
+}
+
+// absent ends what a subscription has made of its user.
+func (h *Hub) absent(sub *Sub) {
+	r := h.roomOf(sub)
+	if r == nil {
+		return
+	}
+	var b batch
+	if m, notice := r.remove(sub); m != nil {
+		r.changed(m, notice, nil, earshot.ConnID{}, &b, true)
+	}
+	r.unlock()
+	b.settle(h)
+}
+
+// review makes of a subscription's user what the subscription now says. The
+// user may be another one.
+func (r *room) review(sub *Sub, b *batch) {
+	p, who := r.here[sub], sub.Sender()
+	if p == nil {
+		return
+	}
+	if p.member.uid == who.UID {
+		p.stamp, p.meta = r.roster.stamp(), who.Meta
+		r.changed(p.member, r.said(p.member, p.stamp), nil, earshot.ConnID{}, b, true)
+		return
+	}
+	m, notice := r.remove(sub)
+	r.changed(m, notice, nil, earshot.ConnID{}, b, true)
+	m, notice = r.add(sub, who)
+	r.changed(m, notice, nil, earshot.ConnID{}, b, true)
+}
+
+// reviewed is review for a subscription whose connection has a newer identity.
+func (h *Hub) reviewed(sub *Sub, b *batch) {
+	r := h.roomOf(sub)
+	if r == nil {
+		return
+	}
+	defer r.unlock()
+	if p, who := r.here[sub], sub.Sender(); p != nil && (p.member.uid != who.UID || !bytes.Equal(p.meta, who.Meta)) {
+		r.review(sub, b)
+	}
+}
+
+// Members is who is present on the channel, in the order in which they came and
+// with the subscription's own user, if it is one of Join.Present: at the moment
+// at which it joined. The notices that it hears go on from there. It returns nil
+// once the subscription was started.
+func (s *Sub) Members() []Member {
+	s.conn.shard.mu.Lock()
+	defer s.conn.shard.mu.Unlock()
+	if s.held == nil {
+		return nil
+	}
+	return s.held.members
+}
+
+// Present reports whether the subscription makes its user a member.
+func (s *Sub) Present() bool { return s.how&asMember != 0 }
