@@ -23,12 +23,6 @@ type Directory struct {
 	accessKeys  map[string]access
 }
 
-// An access is a key of an app.
-type access struct {
-	app *earshot.App
-	key *earshot.AccessKey
-}
-
 // NewDirectory makes a directory of apps, the first of which is the default. It
 // fails if two apps claim the same slug, host, key id, publish key or access key,
 // if a publish key is empty, if an access key cannot be named in a signature, or
@@ -75,27 +69,6 @@ func (d *Directory) add(a *earshot.App) error {
 		d.publishKeys[sum] = a
 	}
 	return d.addAccessKeys(a)
-}
-
-func (d *Directory) addAccessKeys(a *earshot.App) error {
-	for i := range a.AccessKeys {
-		k := &a.AccessKeys[i]
-		if !nameable(k.ID) || k.Secret == "" {
-			return fmt.Errorf("app %q, access key %d: it needs an id of 1 to 128 letters, digits and _, and a secret", a.Slug, i+1)
-		}
-		if other, ok := d.accessKeys[k.ID]; ok {
-			return fmt.Errorf("the apps %q and %q both have the access key %q", other.app.Slug, a.Slug, k.ID)
-		}
-		d.accessKeys[k.ID] = access{a, k}
-	}
-	return nil
-}
-
-// nameable reports whether a signature can name an access key so: AWS has the
-// same letters.
-func nameable(id string) bool {
-	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
-	return id != "" && len(id) <= 128 && strings.Trim(id, letters) == ""
 }
 
 func (d *Directory) addKey(a *earshot.App, k earshot.SigningKey) error {
@@ -174,10 +147,4 @@ func (d *Directory) ByKeyID(kid string) *earshot.App { return d.keyIDs[kid] }
 // ByPublishKey returns the app that a bearer key may publish to, nil if none.
 func (d *Directory) ByPublishKey(key string) *earshot.App {
 	return d.publishKeys[sha256.Sum256([]byte(key))]
-}
-
-// ByAccessKey returns the access key of an id and its app, nil if there is none.
-func (d *Directory) ByAccessKey(id string) (*earshot.App, *earshot.AccessKey) {
-	found := d.accessKeys[id]
-	return found.app, found.key
 }

@@ -187,6 +187,16 @@ func TestFreshKeys(t *testing.T) {
 	}
 }
 
+func TestNewAccessKey(t *testing.T) {
+	a, b := auth.NewAccessKey(), auth.NewAccessKey()
+	if len(a.ID) != 20 || len(a.Secret) != 40 || a.ID == b.ID || a.Secret == b.Secret {
+		t.Errorf("got %+v and %+v", a, b)
+	}
+	if _, err := auth.NewDirectory([]*earshot.App{{Slug: "one", AccessKeys: []earshot.AccessKey{a, b}}}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAccessKeys(t *testing.T) {
 	one := &earshot.App{Slug: "one", AccessKeys: []earshot.AccessKey{
 		{ID: "AK1", Secret: "s1"},

@@ -34,6 +34,8 @@ const (
 	devKeys = "earshot.toml"
 	// devTokenFor is how long the printed token is valid.
 	devTokenFor = 24 * time.Hour
+	// devRegion is one that every AWS SDK accepts; no region means anything here.
+	devRegion = "us-east-1"
 )
 
 // A devFile is what a development server writes about itself, for other
@@ -47,7 +49,13 @@ type devFile struct {
 	SigningAlg   string `json:"signing_alg"`
 	SigningKey   string `json:"signing_key"`
 	Token        string `json:"token"`
-	PID          int    `json:"pid"`
+	// What a publisher through AWS Lambda is configured with, besides the URL as
+	// its endpoint. Empty if the app has no access key.
+	FunctionARN     string `json:"function_arn"`
+	AccessKeyID     string `json:"aws_access_key_id"`
+	SecretAccessKey string `json:"aws_secret_access_key"`
+	Region          string `json:"aws_region"`
+	PID             int    `json:"pid"`
 }
 
 // Run starts the server and says how to use it.
@@ -90,7 +98,7 @@ func (d *devCmd) settings(w *world) (*config.Config, error) {
 	c.Log.Level = "warn"
 	c.Engine.Data = devData
 	data := cmp.Or(d.Data, w.env.Get("EARSHOT_ENGINE_DATA"), devData)
-	keys, err := ensureKeys(data)
+	keys, err := ensureKeys(data, w.env)
 	if err != nil {
 		return nil, err
 	}
@@ -107,16 +115,32 @@ func (d *devCmd) settings(w *world) (*config.Config, error) {
 
 // ensureKeys makes the app's keys if the directory has none yet. They are kept,
 // so that tokens survive a restart.
-func ensureKeys(data string) (path string, err error) {
+func ensureKeys(data string, env config.Environment) (path string, err error) {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return "", fmt.Errorf("data directory: %w", err)
 	}
 	path = filepath.Join(data, devKeys)
 	_, err = os.Stat(path)
-	if !errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
+		return path, writeFile(path, []byte(appSettings(devApp)))
+	}
+	if err != nil {
 		return path, err
 	}
-	return path, writeFile(path, []byte(appSettings(devApp)))
+	return path, ensureAccessKey(path, env)
+}
+
+// ensureAccessKey adds an access key to the one app of a file of an older version.
+func ensureAccessKey(path string, env config.Environment) error {
+	c := config.Default()
+	if c.Load(path, env) != nil || len(c.Apps) != 1 || len(c.Apps[0].AccessKeys) > 0 {
+		return nil // what is wrong with the file is told when it is used
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return writeFile(path, append(text, accessSettings()...))
 }
 
 // appSettings is an app with fresh keys, as it stands in a file of settings.
@@ -131,7 +155,17 @@ publish_keys = [%[2]q]
 id = %[3]q
 alg = "HS256"
 key = %[4]q # base64 of the secret that tokens are signed with
-`, slug, auth.NewPublishKey(), slug+"-1", base64.StdEncoding.EncodeToString([]byte(auth.NewSecret())))
+%[5]s`, slug, auth.NewPublishKey(), slug+"-1", base64.StdEncoding.EncodeToString([]byte(auth.NewSecret())), accessSettings())
+}
+
+// accessSettings is a fresh access key of the app that stands before it.
+func accessSettings() string {
+	k := auth.NewAccessKey()
+	return fmt.Sprintf(`
+[[apps.access_keys]] # for publishers through AWS Lambda's API
+id = %q
+secret = %q
+`, k.ID, k.Secret)
 }
 
 // newDevFile describes an app's keys, and issues the token.
@@ -139,6 +173,10 @@ func newDevFile(a *earshot.App) (*devFile, error) {
 	f := &devFile{App: a.Slug, PID: os.Getpid()}
 	if len(a.PublishKeys) > 0 {
 		f.PublishKey = a.PublishKeys[0]
+	}
+	if len(a.AccessKeys) > 0 {
+		f.AccessKeyID, f.SecretAccessKey, f.Region = a.AccessKeys[0].ID, a.AccessKeys[0].Secret, devRegion
+		f.FunctionARN = "arn:aws:lambda:" + devRegion + ":000000000000:function:earshot-" + a.Slug
 	}
 	for _, k := range a.SigningKeys {
 		if k.Alg != "HS256" {
