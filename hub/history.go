@@ -31,6 +31,9 @@ func (c *Conn) History(ctx context.Context, channel string, r Range) (Page, erro
 // Message reads one message of a channel as History would show it. It fails with
 // NotFound if it does not show it, or else as History does.
 func (c *Conn) Message(ctx context.Context, channel string, id earshot.ID) (*earshot.Message, error) {
+	if id.Position().IsZero() {
+		return nil, errNoMessage // a live one is in no history
+	}
 	page, err := c.History(ctx, channel, only(id))
 	return found(page, id, err)
 }
@@ -38,6 +41,9 @@ func (c *Conn) Message(ctx context.Context, channel string, id earshot.ID) (*ear
 // Message reads one message of a channel's history. It fails with NotFound if
 // there is none, or as the engine does.
 func (h *Hub) Message(ctx context.Context, a *earshot.App, channel string, id earshot.ID) (*earshot.Message, error) {
+	if id.Position().IsZero() {
+		return nil, errNoMessage
+	}
 	r := only(id)
 	r.AtLeast = h.seen.Load()
 	page, err := h.read(ctx, a.Slug, channel, r)
@@ -59,8 +65,10 @@ func found(page Page, id earshot.ID, err error) (*earshot.Message, error) {
 			return m, nil
 		}
 	}
-	return nil, &earshot.Error{Code: earshot.NotFound, Reason: "MESSAGE_NOT_FOUND", Text: "the channel's history shows no message of this id"}
+	return nil, errNoMessage
 }
+
+var errNoMessage = &earshot.Error{Code: earshot.NotFound, Reason: "MESSAGE_NOT_FOUND", Text: "the channel's history shows no message of this id"}
 
 // historyStart is the oldest moment that the grants open, nil if they are silent.
 func (s *Sub) historyStart() *time.Time { return s.Identity().On(s.name, "").HistoryStart }
