@@ -26,12 +26,21 @@ const (
 // context ends when the caller waits no more, as far as its node can know.
 type Callee func(ctx context.Context, c *Conn, data []byte) ([]byte, error)
 
-// Serve says who carries out calls of a kind. It is called before Start.
+// Serve says who carries out calls of a kind.
 func (h *Hub) Serve(kind string, f Callee) {
+	h.asks.mu.Lock()
+	defer h.asks.mu.Unlock()
 	if h.asks.kinds == nil {
 		h.asks.kinds = map[string]Callee{}
 	}
 	h.asks.kinds[kind] = f
+}
+
+// callee is who carries out calls of a kind, nil for nobody.
+func (a *asks) callee(kind string) Callee {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.kinds[kind]
 }
 
 // Call has a call carried out by the node that holds a connection, and returns
@@ -73,7 +82,7 @@ var (
 
 // carryOut carries out a call on a connection of this node.
 func (h *Hub) carryOut(ctx context.Context, c *Conn, kind string, data []byte) (answer []byte, err error) {
-	f := h.asks.kinds[kind]
+	f := h.asks.callee(kind)
 	if f == nil {
 		return nil, earshot.Errorf(earshot.Invalid, "this node knows no such call")
 	}
@@ -181,12 +190,12 @@ func (h *Hub) answer(to string, number uint64, data []byte, err error) {
 // asks are the questions of this node that are open, and who answers those of
 // others.
 type asks struct {
-	kinds  map[string]Callee
 	served chan struct{} // held by calls of other nodes
 
-	mu   sync.Mutex
-	next uint64
-	open map[uint64]*ask
+	mu    sync.Mutex
+	kinds map[string]Callee
+	next  uint64
+	open  map[uint64]*ask
 }
 
 // An ask is a question that is open.
