@@ -224,7 +224,11 @@ func (c Claims) MarshalJSON() ([]byte, error) {
 		UMDPropagate     bool                     `json:"umdPropagate,omitzero"`
 		Channels         map[string]ChannelClaims `json:"channels,omitempty"`
 	}{
-		c.Scope, date{c.Expires}, date{c.NotBefore}, date{c.IssuedAt}, c.Audience, c.Issuer, c.ID, c.UID, c.UMD,
+		c.Scope,
+		date{c.Expires},
+		date{c.NotBefore},
+		date{c.IssuedAt},
+		c.Audience, c.Issuer, c.ID, c.UID, c.UMD,
 		c.SingleUse, c.ConnectionID, c.KeepAlive, c.HeartbeatTimeout, c.UMDUpdate, c.UMDPropagate, c.Channels,
 	})
 	if err != nil {

@@ -52,8 +52,10 @@ func NewIssuer(c Config) (*Issuer, error) {
 	if i.aud, err = claim("IssuerAudClaim", c.IssuerAudClaim); err != nil {
 		return nil, err
 	}
-	i.iss, err = claim("IssuerIssClaim", c.IssuerIssClaim)
-	return i, err
+	if i.iss, err = claim("IssuerIssClaim", c.IssuerIssClaim); err != nil {
+		return nil, err
+	}
+	return i, nil
 }
 
 // claim is a default as JSON, nil for none.

@@ -7,6 +7,9 @@ const (
 	// StorageSet writes the Message's Data to the entry Key of the channel; null or
 	// {} clears it.
 	StorageSet = "hotsock.channelStorageSet"
+	// MessageReaction adds or removes a reaction: Data holds messageId, reaction,
+	// action ("add" or "remove"), and uid for who reacts.
+	MessageReaction = "hotsock.messageReaction"
 )
 
 // Forever is a Store that never ends.

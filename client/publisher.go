@@ -51,9 +51,12 @@ func NewPublisher(c Config) (*Publisher, error) {
 	if p.via != nil {
 		return p, nil
 	}
-	var err error
-	p.via, err = newHTTP(c)
-	return p, err
+	via, err := newHTTP(c)
+	if err != nil {
+		return nil, err
+	}
+	p.via = via
+	return p, nil
 }
 
 // Publish publishes one message and returns when the server has it safe, with

@@ -142,18 +142,22 @@ func TestResume(t *testing.T) {
 	if got := strings.Join(heard, " "); got != `"a" "b" "c" "end"` {
 		t.Errorf("heard %s", got)
 	}
-	var kinds []client.NoticeKind
+	want := "Connected Subscribed Disconnected Connected Subscribed Disconnected Disconnected Connected Subscribed Disconnected Connected Broken"
+	if got := strings.Join(kinds(notices), " "); got != want {
+		t.Errorf("got the notices %s, want %s", got, want)
+	}
+}
+
+// kinds are the names of notices.
+func kinds(notices []client.Notice) (names []string) {
 	for _, n := range notices {
-		kinds = append(kinds, n.Kind)
+		name := strings.TrimPrefix(fmt.Sprintf("%T", n), "client.")
+		if s, ok := n.(client.Subscribed); ok && s.Broken {
+			name = "Broken"
+		}
+		names = append(names, name)
 	}
-	want := []client.NoticeKind{
-		client.Connected, client.Subscribed, client.Disconnected,
-		client.Connected, client.Subscribed, client.Disconnected, client.Disconnected, client.Connected, client.Subscribed,
-		client.Disconnected, client.Connected, client.Broken,
-	}
-	if fmt.Sprint(kinds) != fmt.Sprint(want) {
-		t.Errorf("got the notices %v, want %v", kinds, want)
-	}
+	return names
 }
 
 func TestAfter(t *testing.T) {
@@ -212,7 +216,6 @@ func TestFinal(t *testing.T) {
 	for text, part := range map[string]string{
 		`{"event":"hotsock.error","channel":"c","error":{"code":"SUBSCRIBE_PERMISSION_DENIED","message":"m"}}`: "SUBSCRIBE_PERMISSION_DENIED",
 		`{"event":"hotsock.unsubscribed","channel":"c","data":{}}`:                                             "ended the subscription",
-		`{"event":"hotsock.error"}`: "ERROR",
 	} {
 		var heard []string
 		var notices []client.Notice
@@ -243,11 +246,12 @@ func TestCancel(t *testing.T) {
 		URL: "ws://127.0.0.1:1/v1", Channels: []string{"c"}, FirstDelay: time.Hour, MaxDelay: time.Hour,
 		Token: func(context.Context) (string, error) { return "very-secret", nil },
 		OnNotice: func(n client.Notice) {
-			if n.Kind != client.Disconnected || n.Err == nil || strings.Contains(n.Err.Error(), "very-secret") {
+			d, ok := n.(client.Disconnected)
+			if !ok || d.Err == nil || strings.Contains(d.Err.Error(), "very-secret") {
 				t.Errorf("got %+v", n)
 			}
-			if n.Retry < 30*time.Minute || n.Retry > time.Hour {
-				t.Errorf("it would wait %v, want half an hour to an hour", n.Retry)
+			if d.Retry < 30*time.Minute || d.Retry > time.Hour {
+				t.Errorf("it would wait %v, want half an hour to an hour", d.Retry)
 			}
 			cancel()
 		},
@@ -262,7 +266,7 @@ func TestTokenFails(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	sub := client.Subscriber{
 		URL: "ws://127.0.0.1:1/v1", Token: func(context.Context) (string, error) { return "", broken },
-		OnNotice: func(n client.Notice) { cancel(n.Err) },
+		OnNotice: func(n client.Notice) { cancel(n.(client.Disconnected).Err) },
 	}
 	if err := sub.Run(ctx); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)

@@ -85,14 +85,30 @@ func (s *subscribeCmd) print(w *world, m client.Received) error {
 	return err
 }
 
-// tell says what happens to the connection.
+// tell says what happens beside messages.
 func tell(w *world, n client.Notice) {
-	switch n.Kind {
+	switch n := n.(type) {
 	case client.Subscribed:
+		if n.Broken {
+			fmt.Fprintf(w.err, "listening to %s; messages before now may have been lost\n", n.Channel)
+			return
+		}
 		fmt.Fprintf(w.err, "listening to %s\n", n.Channel)
-	case client.Broken:
-		fmt.Fprintf(w.err, "listening to %s; messages before now may have been lost\n", n.Channel)
 	case client.Disconnected:
 		fmt.Fprintf(w.err, "disconnected: %v; trying again in %v\n", n.Err, n.Retry.Round(10*time.Millisecond))
+	case client.MemberAdded:
+		fmt.Fprintf(w.err, "%q came to %s\n", n.Member.UID, n.Channel)
+	case client.MemberUpdated:
+		fmt.Fprintf(w.err, "%q is now %s on %s\n", n.Member.UID, n.Member.UMD, n.Channel)
+	case client.MemberRemoved:
+		fmt.Fprintf(w.err, "%q left %s\n", n.Member.UID, n.Channel)
+	case client.ReactionAdded:
+		fmt.Fprintf(w.err, "%q reacted %q to %s\n", n.UID, n.Reaction.Reaction, n.MessageID)
+	case client.ReactionRemoved:
+		fmt.Fprintf(w.err, "%q took %q back from %s\n", n.UID, n.Reaction.Reaction, n.MessageID)
+	case client.StorageUpdated:
+		fmt.Fprintf(w.err, "%q of %s is %s\n", n.Key, n.Channel, n.Data)
+	case client.Refused:
+		fmt.Fprintf(w.err, "%s: %v\n", n.Channel, n.Err)
 	}
 }
