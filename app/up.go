@@ -35,6 +35,7 @@ func (a *App) bringUp(ctx context.Context) error {
 		ResumeWindow: time.Duration(a.config.Engine.ResumeWindow),
 	}, engine, a.log)
 	a.onStop("hub", func(context.Context) error { a.hub.Close(); return nil })
+	a.hub.SetApps(a.apps.BySlug)
 	if err := a.hub.Start(ctx); err != nil {
 		return err
 	}

@@ -14,9 +14,12 @@
 //
 // # Order of locks
 //
-//	app → channel → the app's patterns → pattern → shard → inbox
+//	peer → room → app → channel → the app's patterns → pattern → shard → inbox
 //
-// Two locks of one kind are never held together. No lock is held for I/O, for
+// A peer is another node's part of the roster, a room who is present on a
+// channel. The locks of the nodes, of the roster, of this node's own part of it
+// and of questions to other nodes guard memory alone: who holds one takes no
+// other. Two locks of one kind are never held together. No lock is held for I/O, for
 // a channel or for foreign code, except: rendering happens under a channel's
 // lock, and the holder of a shard's lock makes non-blocking socket writes
 // (Transport.Push and Flush).
@@ -26,4 +29,17 @@
 // A channel's messages reach every subscription of a node in one order: the
 // stream's for a logged channel, the order of the calls for a live one. An
 // inbox is first in, first out, and a connection's output queue too.
+//
+// # Members
+//
+// Who is present on a channel is merged from what every node says of its own
+// subscriptions, so that all nodes show the same once they have heard the same.
+// A room's lock is held while a change is made and its notice put to whoever
+// hears the channel, and while a subscription joins with the list of all: what
+// it hears goes on where the list ends. Notices of members are made on every
+// node for its own subscribers; they are never stored, and have no id.
+//
+// A member shows what the newest of its living subscriptions joined with or was
+// given, and stands in the list where it came first. Of two subscriptions on two
+// nodes, newer is what was done later, or after having heard of the other.
 package hub

@@ -38,8 +38,10 @@ type Hub struct {
 	// recorder keeps events; nil for none.
 	recorder Recorder
 	counts   counts
-	shards   []*Shard
-	next     atomic.Uint32
+	// findApp finds an application by its slug; nil where nobody has said how.
+	findApp func(slug string) *earshot.App
+	shards  []*Shard
+	next    atomic.Uint32
 
 	appsMu sync.RWMutex
 	apps   map[string]*app

@@ -317,7 +317,11 @@ func (r *room) notice(m *member) []byte {
 // memberEvent records what became of a member.
 func (r *room) memberEvent(m *member, n earshot.Notice) {
 	h, t := r.roster.hub, memberEvents[n]
-	if a := r.app; h.Wants(a, t) {
+	a := r.app
+	if a == nil && h.findApp != nil {
+		a = h.findApp(r.key.app) // nobody of this node was ever here
+	}
+	if h.Wants(a, t) {
 		h.Record(a, &Event{Type: t, Channel: r.key.channel, Member: &Member{UID: m.uid, Meta: m.meta}, Members: r.list()}, nil)
 	}
 }

@@ -3,6 +3,7 @@ package hub
 import (
 	"bytes"
 	"context"
+	"slices"
 
 	"github.com/earshot-io/earshot"
 )
@@ -148,3 +149,30 @@ func (s *Sub) Members() []Member {
 
 // Present reports whether the subscription makes its user a member.
 func (s *Sub) Present() bool { return s.how&asMember != 0 }
+
+// ofMember reports whether the delivery is a notice of who is present. No log
+// has it.
+func (d *delivery) ofMember() bool {
+	switch d.m.Notice {
+	case earshot.MemberAdded, earshot.MemberUpdated, earshot.MemberRemoved:
+		return true
+	}
+	return false
+}
+
+// noticeShare is the part for which a notice of a member counts of those that
+// are held: each has a list of all, but all who hold it share it.
+const noticeShare = 32
+
+func (h *held) addNotice(d *delivery, bound int) {
+	if h.noticed += 256 + d.size()/noticeShare; h.lost || h.noticed > bound {
+		h.lost, h.ds = true, nil
+		return
+	}
+	h.ds = append(h.ds, d)
+}
+
+// keepNotices drops what can be read from the log again.
+func (h *held) keepNotices() {
+	h.ds = slices.DeleteFunc(h.ds, func(d *delivery) bool { return !d.ofMember() })
+}

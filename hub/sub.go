@@ -141,6 +141,10 @@ type held struct {
 	ds    []*delivery
 	bytes int
 	over  bool // the bound was reached and ds dropped: read again from history
+	// noticed is what notices of members count for, which no history has; lost
+	// says that they were too many.
+	noticed int
+	lost    bool
 	// members are who was present at the join.
 	members []Member
 	// catchUp is the history still to be sent; nil if none was asked for.
@@ -156,11 +160,16 @@ type catchUp struct {
 }
 
 func (h *held) add(d *delivery, bound int) {
+	if d.ofMember() {
+		h.addNotice(d, bound)
+		return
+	}
 	if h.over {
 		return
 	}
 	if h.bytes += d.size(); h.bytes > bound {
-		h.ds, h.over = nil, true
+		h.over = true
+		h.keepNotices()
 		return
 	}
 	h.ds = append(h.ds, d)
@@ -277,7 +286,12 @@ func (s *Sub) readAgain(ctx context.Context) error {
 	if h.catchUp != nil {
 		after, since = h.catchUp.after, h.catchUp.since
 	}
-	h.ds, h.bytes, h.over = nil, 0, false
+	if h.lost {
+		s.conn.shard.Unlock()
+		return errOverheld
+	}
+	h.keepNotices()
+	h.bytes, h.over = 0, false
 	s.conn.shard.Unlock()
 	cu, exact, err := c.missed(ctx, after, since)
 	if err != nil {
@@ -302,7 +316,7 @@ func (s *Sub) goLive() bool {
 	if h == nil || s.gone {
 		return true
 	}
-	if h.over {
+	if h.over || h.lost {
 		return false
 	}
 	if h.catchUp != nil {
