@@ -60,7 +60,7 @@ func CheckKey(key string) error {
 	default:
 		return nil
 	}
-	return &earshot.Error{Code: earshot.Invalid, Reason: "STORAGE_KEY", Text: text}
+	return &earshot.Error{Code: earshot.Invalid, Reason: "INVALID_STORAGE_KEY", Text: text}
 }
 
 // check reports why a write cannot be carried out.
@@ -72,7 +72,7 @@ func (w *Write) check() error {
 		return err
 	}
 	if w.Store != earshot.Forever && w.Store < time.Second {
-		return &earshot.Error{Code: earshot.Invalid, Reason: "STORE", Text: "an entry stays for a second at least, or for ever (-1)"}
+		return &earshot.Error{Code: earshot.Invalid, Reason: "INVALID_STORE", Text: "an entry stays for a second at least, or for ever (-1)"}
 	}
 	return hub.CheckData(earshot.JSON, w.Data)
 }

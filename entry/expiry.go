@@ -22,7 +22,7 @@ type place struct {
 // id names an entry's expiry within its app.
 func (p place) id() string {
 	sum := sha256.Sum256([]byte(p.Channel + "\x00" + p.Key))
-	return "entry-" + hex.EncodeToString(sum[:16])
+	return "~entry-" + hex.EncodeToString(sum[:16])
 }
 
 // wake asks to be called when an entry expires whose expiry is an event. Of

@@ -8,11 +8,11 @@ import (
 )
 
 var (
-	errMayNotWrite = &earshot.Error{Code: earshot.Forbidden, Reason: "ENTRY_WRITE", Text: "writing this entry of the channel's storage is not permitted"}
-	errMayNotRead  = &earshot.Error{Code: earshot.Forbidden, Reason: "ENTRY_READ", Text: "reading this entry of the channel's storage is not permitted"}
+	errMayNotWrite = &earshot.Error{Code: earshot.Forbidden, Reason: "STORAGE_PERMISSION_DENIED", Text: "writing this entry of the channel's storage is not permitted"}
+	errMayNotRead  = &earshot.Error{Code: earshot.Forbidden, Reason: "STORAGE_PERMISSION_DENIED", Text: "reading this entry of the channel's storage is not permitted"}
 )
 
-// Acting is who a connection acts as on a channel: what the proof of a
+// acting is who a connection acts as on a channel: what the proof of a
 // subscription added counts there, whether or not an action needs one. It fails
 // with Unauthenticated before the client has said who it is.
 func acting(c *hub.Conn, channel string) (*earshot.Identity, error) {
@@ -83,15 +83,16 @@ func (s *Store) ListBy(ctx context.Context, c *hub.Conn, q Query) (entries []Ent
 }
 
 // Observed visits the entries of a new subscription's channel that its client
-// may observe, in the order of their keys, until visit returns false, and makes
-// sure that no change which a visited value holds already is sent by the
-// subscription. It is called after Conn.Subscribe and before Sub.Start.
-func (s *Store) Observed(ctx context.Context, a *earshot.App, sub *hub.Sub, visit func(Entry) bool) error {
+// may observe, behind a key and in the order of their keys, until visit returns
+// false, and makes sure that no change which a visited value holds already is
+// sent by the subscription. It is called after Conn.Subscribe and before
+// Sub.Start.
+func (s *Store) Observed(ctx context.Context, a *earshot.App, sub *hub.Sub, after string, visit func(Entry) bool) error {
 	who := sub.Identity()
 	if !who.MayObserve(sub.Name()) {
 		return nil
 	}
-	return s.Each(ctx, a, sub.Name(), "", func(e Entry) bool {
+	return s.Each(ctx, a, sub.Name(), after, func(e Entry) bool {
 		if !who.OnEntry(sub.Name(), e.Key).Allow.Has(earshot.Observe) {
 			return true
 		}

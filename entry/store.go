@@ -85,7 +85,7 @@ func (s *Store) Set(ctx context.Context, a *earshot.App, w Write) (changed bool,
 			return false, err
 		}
 	}
-	return false, &earshot.Error{Code: earshot.Limited, Reason: "ENTRY_BUSY", Text: "too many write this entry at once", RetryAfter: time.Second}
+	return false, &earshot.Error{Code: earshot.Limited, Reason: "STORAGE_BUSY", Text: "too many write this entry at once", RetryAfter: time.Second}
 }
 
 // rest waits.

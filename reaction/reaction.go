@@ -41,7 +41,7 @@ type Change struct {
 const maxValue = 100
 
 func invalid(text string) error {
-	return &earshot.Error{Code: earshot.Invalid, Reason: "REACTION", Text: text}
+	return &earshot.Error{Code: earshot.Invalid, Reason: "INVALID_REACTION", Text: text}
 }
 
 // check reports why a change cannot be carried out.
@@ -60,11 +60,11 @@ func (c *Change) check() error {
 }
 
 var (
-	errNobody    = &earshot.Error{Code: earshot.Forbidden, Reason: "REACTION_UID", Text: "a reaction needs a uid"}
-	errMayNot    = &earshot.Error{Code: earshot.Forbidden, Reason: "REACT", Text: "this reaction to the message is not permitted"}
+	errNobody    = &earshot.Error{Code: earshot.Forbidden, Reason: "REACTION_USER_ID_REQUIRED", Text: "a reaction needs a uid"}
+	errMayNot    = &earshot.Error{Code: earshot.Forbidden, Reason: "REACTION_PERMISSION_DENIED", Text: "this reaction to the message is not permitted"}
 	errOutsider  = &earshot.Error{Code: earshot.Forbidden, Reason: "NOT_SUBSCRIBED", Text: "reacting needs a subscription to the channel"}
-	errTooMany   = &earshot.Error{Code: earshot.Limited, Reason: "REACTIONS", Text: "a user may react to a message with 50 values"}
-	errFull      = &earshot.Error{Code: earshot.Limited, Reason: "REACTIONS", Text: "the message has as many reactions as can be kept"}
+	errTooMany   = &earshot.Error{Code: earshot.Limited, Reason: "REACTION_LIMIT_REACHED", Text: "a user may react to a message with 50 values"}
+	errFull      = &earshot.Error{Code: earshot.Limited, Reason: "REACTION_LIMIT_REACHED", Text: "the message has as many reactions as can be kept"}
 	errContended = &earshot.Error{Code: earshot.Limited, Reason: "REACTION_BUSY", Text: "too many react to this message at once", RetryAfter: time.Second}
 )
 

@@ -215,9 +215,9 @@ func (s *Store) announce(ctx context.Context, a *earshot.App, at place, m *earsh
 	e := &hub.Event{Type: hub.ReactionAdded, Reaction: &hub.EventReaction{
 		MessageID: m.ID, Value: i.Value, UID: i.UID, Meta: i.Meta, Created: time.UnixMilli(i.Created), Expires: ends(m),
 	}}
-	from, action := ch.Origin, "add"
+	from, action := ch.Origin, add
 	if ch.Remove {
-		n.Notice, e.Type, action = earshot.ReactionRemoved, hub.ReactionRemoved, "remove"
+		n.Notice, e.Type, action = earshot.ReactionRemoved, hub.ReactionRemoved, remove
 		if i.Origin != nil {
 			from = i.Origin.origin()
 		}
