@@ -51,6 +51,7 @@ func (a *App) tenant(name string, p *Problems) *earshot.App {
 	if out.Unsigned, err = networks(a.UnsignedNetworks); err != nil {
 		p.add("%s.unsigned_networks: %v", name, err)
 	}
+	a.webhooks(out, name, p)
 	for i := range a.Channels {
 		out.Rules = append(out.Rules, a.Channels[i].rule(fmt.Sprintf("%s.channels[%d]", name, i), p))
 	}

@@ -18,6 +18,7 @@ func (c *Config) Check() error {
 	var p Problems
 	c.checkServer(&p)
 	c.checkEngine(&p)
+	c.checkEvents(&p)
 	c.checkLimits(&p)
 	if _, err := c.LogLevel(); err != nil {
 		p.add("log.level: %v", err)
@@ -69,6 +70,22 @@ func (c *Config) checkEngine(p *Problems) {
 	}
 	if time.Duration(e.ResumeWindow) < time.Second {
 		p.add("engine.resume_window: it must be at least 1s")
+	}
+}
+
+func (c *Config) checkEvents(p *Problems) {
+	e := &c.Events
+	if e.MaxBytes < 1<<20 {
+		p.add("events.max_bytes: it must be at least 1MiB")
+	}
+	if e.GiveUp <= 0 || e.Keep <= e.GiveUp {
+		p.add("events.keep: it must be longer than events.give_up, or events would be gone before they are given up")
+	}
+	if time.Duration(e.Timeout) < 100*time.Millisecond || time.Duration(e.Timeout) > time.Minute {
+		p.add("events.timeout: it must be from 100ms to 1m")
+	}
+	if time.Duration(e.DeadKeep) < time.Hour {
+		p.add("events.dead_keep: it must be at least 1h")
 	}
 }
 

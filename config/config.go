@@ -10,6 +10,9 @@ type Config struct {
 	TLS TLS `toml:"tls"`
 	// Engine is where messages are stored and numbered.
 	Engine Engine `toml:"engine"`
+	// Events is what becomes of the events that webhooks and streams of apps are
+	// told.
+	Events Events `toml:"events"`
 	// WebSocket is how connections are carried.
 	WebSocket WebSocket `toml:"websocket"`
 	// Limits refuse connections before they cost much. What is refused is told
@@ -67,6 +70,24 @@ type Engine struct {
 	MessagesPerChannel int `toml:"messages_per_channel"`
 	// ResumeWindow is how long a message that is not stored can be resumed.
 	ResumeWindow Duration `toml:"resume_window"`
+}
+
+// Events is what becomes of events.
+type Events struct {
+	// MaxBytes bounds the outbox; of the embedded engine's store it takes an
+	// eighth at the most. What every webhook was told is dropped when it fills up.
+	// When what they were not told fills it, publishes that emit events fail.
+	MaxBytes Bytes `toml:"max_bytes"`
+	// Keep is how long an event stays in the outbox, told or not. It must be
+	// longer than give_up.
+	Keep Duration `toml:"keep"`
+	// GiveUp is how old an event gets that a webhook does not take, before it
+	// becomes a dead letter.
+	GiveUp Duration `toml:"give_up"`
+	// DeadKeep is how long a dead letter is kept, to be looked at and replayed.
+	DeadKeep Duration `toml:"dead_keep"`
+	// Timeout is how long a webhook may take to answer.
+	Timeout Duration `toml:"timeout"`
 }
 
 // WebSocket is how connections are carried.
@@ -137,8 +158,28 @@ type App struct {
 	// unless the client has sent a newer one, and a subscription likewise with
 	// the token of its own that allowed it.
 	ExpiryCloses bool `toml:"expiry_closes"`
+	// RecordEvents keeps events to be read from GET /events, without a webhook
+	// too; with one they can be read anyway.
+	RecordEvents bool `toml:"record_events"`
 	// Channels are rules for channels; the first that matches counts.
 	Channels []Channel `toml:"channels"`
+	// Webhooks are addresses that are told of the app's events.
+	Webhooks []Webhook `toml:"webhooks"`
+}
+
+// Webhook is an address that is told of events.
+type Webhook struct {
+	// ID is its name within the app: a-z, 0-9 and -. It is what it has been told
+	// that goes by the name, so that it may move to another address.
+	ID string `toml:"id"`
+	// URL is where events are posted. It may be plain http, and an internal address.
+	URL string `toml:"url"`
+	// Secrets sign what is posted, as in "whsec_…": two while one is replaced.
+	// `earshot webhook secret` makes one.
+	Secrets []Secret `toml:"secrets"`
+	// Events are the types that it is told, as in "messagePublished"; each * stands
+	// for any characters. Without any it is told all.
+	Events []string `toml:"events"`
 }
 
 // SigningKey is a key that tokens are verified with.
@@ -185,8 +226,12 @@ type Channel struct {
 // Default returns the settings of `earshot serve` without any file.
 func Default() *Config {
 	return &Config{
-		Server:    Server{Listen: ":8080", DrainWait: Duration(5 * time.Second), DrainSpread: Duration(30 * time.Second)},
-		Engine:    Engine{Data: "earshot-data", MessagesPerChannel: 10_000, ResumeWindow: Duration(5 * time.Minute)},
+		Server: Server{Listen: ":8080", DrainWait: Duration(5 * time.Second), DrainSpread: Duration(30 * time.Second)},
+		Engine: Engine{Data: "earshot-data", MessagesPerChannel: 10_000, ResumeWindow: Duration(5 * time.Minute)},
+		Events: Events{
+			MaxBytes: 1 << 30, Keep: Duration(72 * time.Hour), GiveUp: Duration(24 * time.Hour), DeadKeep: Duration(720 * time.Hour),
+			Timeout: Duration(10 * time.Second),
+		},
 		WebSocket: WebSocket{PingEvery: Duration(25 * time.Second), MaxMessage: 128 << 10, Queue: 1 << 20, Subscriptions: 10_000},
 		Limits:    Limits{Handshakes: 128, ConnectRate: 5000},
 		Log:       Log{Level: "info", Format: "text"},

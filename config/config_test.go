@@ -44,6 +44,8 @@ func load(t *testing.T, file string, env ...string) *config.Config {
 	return c
 }
 
+const hookSecret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+
 func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	text, err := os.ReadFile("testdata/full.toml")
@@ -54,7 +56,7 @@ func TestLoad(t *testing.T) {
 	if err := errors.Join(os.WriteFile(file, text, 0o600), os.WriteFile(filepath.Join(dir, "third.key"), []byte("k3\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	c := load(t, file, "SECOND_KEY=k2", "EARSHOT_LIMITS_CONNECTIONS=7", "EARSHOT_SERVER_TRUSTED_PROXIES=127.0.0.1,::1", "EARSHOT_SOAK=3")
+	c := load(t, file, "SECOND_KEY=k2", "HOOK_SECRET="+hookSecret, "EARSHOT_LIMITS_CONNECTIONS=7", "EARSHOT_SERVER_TRUSTED_PROXIES=127.0.0.1,::1", "EARSHOT_SOAK=3")
 	if err := c.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +85,11 @@ func TestLoad(t *testing.T) {
 	}
 	if len(a.Unsigned) != 2 || a.Unsigned[0].String() != "10.1.0.0/16" || a.Unsigned[1].String() != "::1/128" {
 		t.Errorf("got the networks %v", a.Unsigned)
+	}
+	hook := a.Webhooks[0]
+	if !a.RecordEvents || len(a.Webhooks) != 1 || hook.ID != "backend" || !hook.Trusted || len(hook.Secrets) != 2 || hook.Secrets[1] != hookSecret ||
+		!hook.Events[0].Match("messagePublished") || !hook.Events[1].Match("memberAdded") {
+		t.Errorf("got the webhook %+v", hook)
 	}
 	live, logged := a.Rule("prices.eu"), a.Rule("orders")
 	if !live.Live || live.Open != earshot.Subscribe || logged.Live || logged.Depth != 50 || !logged.BeforeDisk {
@@ -114,7 +121,7 @@ func TestNoApp(t *testing.T) {
 }
 
 func TestClash(t *testing.T) {
-	c := load(t, "testdata/full.toml", "SECOND_KEY=k2")
+	c := load(t, "testdata/full.toml", "SECOND_KEY=k2", "HOOK_SECRET="+hookSecret)
 	c.Apps = append(c.Apps, c.Apps[0])
 	if _, err := c.Tenants(); err == nil || !strings.Contains(err.Error(), "slug") {
 		t.Errorf("got %v, want a clash of slugs", err)
@@ -178,13 +185,13 @@ func TestDocument(t *testing.T) {
 
 // TestPrintHidesSecrets: what is in force is printed, and no secret of it.
 func TestPrintHidesSecrets(t *testing.T) {
-	c := load(t, "testdata/full.toml", "SECOND_KEY=very-secret")
+	c := load(t, "testdata/full.toml", "SECOND_KEY=very-secret", "HOOK_SECRET="+hookSecret)
 	var b bytes.Buffer
 	if err := c.Print(&b); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "print.want", b.String())
-	if s := b.String(); strings.Contains(s, "very-secret") || strings.Contains(s, "c2Vj") || strings.Contains(s, `"k1"`) {
+	if s := b.String(); strings.Contains(s, "very-secret") || strings.Contains(s, "c2Vj") || strings.Contains(s, "MfKQ") || strings.Contains(s, hookSecret) || strings.Contains(s, `"k1"`) {
 		t.Error("a secret is printed")
 	}
 }
@@ -194,7 +201,7 @@ func TestSection(t *testing.T) {
 		Lifetime config.Duration `toml:"lifetime"`
 		Name     string          `toml:"name"`
 	}
-	c := load(t, "testdata/full.toml", "SECOND_KEY=x", "EARSHOT_PROTOCOLS_HOTSOCK_NAME=n")
+	c := load(t, "testdata/full.toml", "SECOND_KEY=x", "HOOK_SECRET="+hookSecret, "EARSHOT_PROTOCOLS_HOTSOCK_NAME=n")
 	if err := c.Section("hotsock")(&section); err != nil || time.Duration(section.Lifetime) != 2*time.Hour || section.Name != "n" {
 		t.Errorf("got %+v, %v", section, err)
 	}

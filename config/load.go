@@ -130,6 +130,11 @@ func (c *Config) resolveSecrets(p *Problems) {
 		for j := range a.AccessKeys {
 			c.resolve(&a.AccessKeys[j].Secret, fmt.Sprintf("%s.access_keys[%d].secret", name, j), p)
 		}
+		for j := range a.Webhooks {
+			for k := range a.Webhooks[j].Secrets {
+				c.resolve(&a.Webhooks[j].Secrets[k], fmt.Sprintf("%s.webhooks[%d].secrets[%d]", name, j, k), p)
+			}
+		}
 	}
 }
 

@@ -50,7 +50,7 @@ func Document(w io.Writer) error {
 	out.line("# Every setting of Earshot, with its default. Over this file counts the")
 	out.line("# environment: EARSHOT_SECTION_FIELD, for example EARSHOT_SERVER_LISTEN.")
 	example := Default()
-	example.Apps = []App{{SigningKeys: []SigningKey{{}}, AccessKeys: []AccessKey{{}}, Channels: []Channel{{Deliver: "after-disk"}}}}
+	example.Apps = []App{{SigningKeys: []SigningKey{{}}, AccessKeys: []AccessKey{{}}, Channels: []Channel{{Deliver: "after-disk"}}, Webhooks: []Webhook{{}}}}
 	out.sections(reflect.ValueOf(example).Elem())
 	return out.err
 }
