@@ -32,13 +32,13 @@ type peer struct {
 }
 
 func (p *peer) send(text string) {
-	if err := p.c.Write(p.t.Context(), websocket.MessageText, []byte(text)); err != nil {
+	if err := p.c.Write(context.Background(), websocket.MessageText, []byte(text)); err != nil {
 		p.t.Error(err)
 	}
 }
 
 func (p *peer) wants(text string) {
-	_, got, err := p.c.Read(p.t.Context())
+	_, got, err := p.c.Read(context.Background())
 	if err != nil || string(got) != text {
 		p.t.Errorf("the client sent %s (%v), want %s", got, err, text)
 	}
