@@ -6,7 +6,9 @@ import (
 	"net/netip"
 
 	"github.com/earshot-io/earshot/auth"
+	"github.com/earshot-io/earshot/entry"
 	"github.com/earshot-io/earshot/hub"
+	"github.com/earshot-io/earshot/reaction"
 )
 
 // Deps is what the server lends an adapter.
@@ -15,6 +17,10 @@ type Deps struct {
 	Apps *auth.Directory
 	// Tokens verifies tokens and spends single-use ones.
 	Tokens *auth.Verifier
+	// Entries are channel storage, Reactions those to messages; nil where there
+	// are none.
+	Entries   *entry.Store
+	Reactions *reaction.Store
 	// Remote is the address of the client behind a request, which trusted proxies
 	// may name; nil where no events are recorded.
 	Remote func(r *http.Request) netip.Addr

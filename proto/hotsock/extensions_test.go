@@ -491,8 +491,7 @@ func TestWhatIsNotServedIsRefused(t *testing.T) {
 	virtual(t, func(t *testing.T, s *server) {
 		c := s.connect(claims{"channels": everything()})
 		for event, code := range map[string]string{
-			"hotsock.messageReaction": "NOT_SUPPORTED", "hotsock.channelStorageSet": "NOT_SUPPORTED",
-			"hotsock.channelStorageGet": "NOT_SUPPORTED", "hotsock.umdUpdate": "NOT_SUPPORTED",
+			"hotsock.umdUpdate": "NOT_SUPPORTED",
 			"hotsock.connected": "UNKNOWN_EVENT", "hotsock.": "UNKNOWN_EVENT", "hotsock.x": "UNKNOWN_EVENT",
 		} {
 			c.send(fmt.Sprintf(`{"event":%q,"channel":"c","key":"k","data":{}}`, event))

@@ -21,9 +21,11 @@ import (
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/engine/mem"
+	"github.com/earshot-io/earshot/entry"
 	"github.com/earshot-io/earshot/hub"
 	"github.com/earshot-io/earshot/proto"
 	"github.com/earshot-io/earshot/proto/hotsock"
+	"github.com/earshot-io/earshot/reaction"
 )
 
 // key signs the tokens of the tests.
@@ -67,7 +69,10 @@ func newServer(t testing.TB, c hotsock.Config, apps ...*earshot.App) *server {
 	if err := s.hub.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	s.protocol = hotsock.New(c, proto.Deps{Hub: s.hub, Apps: d, Tokens: auth.NewVerifier(d, s.engine), Log: log})
+	s.protocol = hotsock.New(c, proto.Deps{
+		Entries: entry.New(s.hub, s.engine, nil), Reactions: reaction.New(s.hub, s.engine),
+		Hub: s.hub, Apps: d, Tokens: auth.NewVerifier(d, s.engine), Log: log,
+	})
 	s.protocol.Routes(s.mux.Handle)
 	t.Cleanup(s.stop)
 	return s

@@ -37,6 +37,10 @@ func (p *Protocol) endpoints() []endpoint {
 	return []endpoint{
 		{name: "listMessages", status: http.StatusOK, serve: p.listMessages},
 		{name: "publishMessage", status: http.StatusAccepted, writes: true, serve: p.publishMessage},
+		{name: "listReactions", status: http.StatusOK, serve: p.listReactions},
+		{name: "channelStorageGet", status: http.StatusOK, serve: p.channelStorageGet},
+		{name: "channelStorageSet", status: http.StatusAccepted, writes: true, serve: p.channelStorageSet},
+		{name: "channelStorageList", status: http.StatusOK, serve: p.channelStorageList},
 	}
 }
 

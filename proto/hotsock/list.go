@@ -5,6 +5,7 @@ import (
 
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/hub"
+	"github.com/earshot-io/earshot/reaction"
 )
 
 // pageMessages and pageBytes bound one answer of listMessages (spec §5).
@@ -19,6 +20,7 @@ type listing struct {
 	After   *string `json:"after"`
 	Before  *string `json:"before"`
 	Reverse *bool   `json:"reverse"`
+	Expand  *bool   `json:"expandReactions"`
 }
 
 // listMessages answers with stored messages of a channel, oldest first unless
@@ -44,7 +46,11 @@ func (p *Protocol) listMessages(ctx context.Context, q *call) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return listed(messages), nil
+	reactions, err := p.reactions(ctx, q.conn, channel, messages)
+	if err != nil {
+		return nil, err
+	}
+	return listed(messages, reactions, isTrue(l.Expand)), nil
 }
 
 // boundBy sets a bound to the id of a message; none or an empty one is no bound.
@@ -86,8 +92,8 @@ func history(ctx context.Context, c *hub.Conn, channel string, r hub.Range) ([]*
 	}
 }
 
-// listed renders messages as history shows them.
-func listed(messages []*earshot.Message) []byte {
+// listed renders messages as history shows them, with the reactions to them.
+func listed(messages []*earshot.Message, reactions map[earshot.ID][]reaction.Reaction, expand bool) []byte {
 	size := 32
 	for _, m := range messages {
 		size += 192 + len(m.Channel) + len(m.Event) + len(m.Data)
@@ -98,6 +104,7 @@ func listed(messages []*earshot.Message) []byte {
 			b = append(b, ',')
 		}
 		b = message(b, m, true)
+		b = append(reactedTo(b[:len(b)-1], reactions[m.ID], expand), '}')
 	}
 	return append(b, "]}"...)
 }

@@ -71,6 +71,9 @@ func (p *Protocol) publishMessage(ctx context.Context, q *call) ([]byte, error) 
 	if err := m.Data.Compact(); m.Data != nil && err != nil {
 		return nil, explain(q.body, err)
 	}
+	if *m.Event == messageReaction {
+		return p.publishReaction(ctx, q, channel, &m)
+	}
 	pub, err := publication(channel, *m.Event, m.Data)
 	if err != nil {
 		return nil, err

@@ -69,7 +69,13 @@ func (s *session) later(q request) {
 
 // waits reports whether an event may have to wait: for the engine to hear a
 // channel, to read what was missed, or to use up a token.
-func waits(event string) bool { return event == "hotsock.subscribe" || event == "hotsock.refresh" }
+func waits(event string) bool {
+	switch event {
+	case "hotsock.subscribe", "hotsock.refresh", storageSet, storageGet, messageReaction:
+		return true
+	}
+	return false
+}
 
 func (s *session) carryOut(ctx context.Context, q *request) error {
 	switch q.event {
@@ -79,6 +85,12 @@ func (s *session) carryOut(ctx context.Context, q *request) error {
 		return s.handleUnsubscribe(q)
 	case "hotsock.refresh":
 		return s.handleRefresh(ctx, q)
+	case storageSet:
+		return s.handleStorageSet(ctx, q)
+	case storageGet:
+		return s.handleStorageGet(ctx, q)
+	case messageReaction:
+		return s.handleReaction(ctx, q)
 	}
 	if strings.HasPrefix(q.event, reserved) {
 		return s.fail(q.channel, "", faultOf(unknownEvent(q.event)))
@@ -90,7 +102,7 @@ func (s *session) carryOut(ctx context.Context, q *request) error {
 // served here.
 func unknownEvent(event string) error {
 	switch event {
-	case "hotsock.messageReaction", "hotsock.channelStorageSet", "hotsock.channelStorageGet", "hotsock.umdUpdate":
+	case "hotsock.umdUpdate":
 		return &earshot.Error{Code: earshot.Invalid, Reason: "NOT_SUPPORTED", Text: "this server does not serve " + event}
 	}
 	return &earshot.Error{Code: earshot.Invalid, Reason: "UNKNOWN_EVENT", Text: "no event of this name can be sent to the server"}

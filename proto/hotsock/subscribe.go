@@ -109,7 +109,11 @@ func (s *session) subscribe(ctx context.Context, name string, o options, c confi
 	}
 	// The client believes to hear all from here on: if that cannot be kept, it
 	// must come back.
-	if err := sub.Start(ctx); err != nil && ctx.Err() == nil {
+	err = s.observe(ctx, sub)
+	if err == nil {
+		err = sub.Start(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
 		s.conn.Close(err)
 	}
 	return nil

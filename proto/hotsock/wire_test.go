@@ -142,7 +142,7 @@ func TestFrames(t *testing.T) {
 	if f := message(earshot.Message{Event: "hotsock.error"}); f != nil {
 		t.Errorf("a message passes for the server's word: %s", f.Body)
 	}
-	listed := string(listed([]*earshot.Message{{ID: id, Event: "e", Channel: "c"}, {ID: id, Event: "f", Channel: "c", Sender: sender}}))
+	listed := string(listed([]*earshot.Message{{ID: id, Event: "e", Channel: "c"}, {ID: id, Event: "f", Channel: "c", Sender: sender}}, nil, false))
 	want := `{"messages":[{"id":"` + id.String() + `","event":"e","channel":"c","data":null,"meta":{"uid":null,"umd":null}},` +
 		`{"id":"` + id.String() + `","event":"f","channel":"c","data":null,"meta":{"uid":"a\"b","umd":null}}]}`
 	if listed != want {
