@@ -2,7 +2,8 @@
 # Runs Earshot against real clients. Installs what it needs: the npm packages
 # of the lock file and, for the page, Debian's chromium.
 #
-# HOTSOCK_JS=path of a checkout of hotsock-js adds its tests.
+# HOTSOCK_JS=path of a checkout of hotsock-js adds its tests; ruby/run.sh says
+# what the Ruby gem and hotsock-turbo need.
 set -euo pipefail
 cd "$(dirname "$0")"
 
