@@ -16,6 +16,7 @@ import (
 // An Engine is what the server stands on.
 type Engine interface {
 	hub.Engine
+	hub.Outbox
 	auth.Spender
 	// Ready reports whether messages can be stored and heard now, and if not, why.
 	Ready() (ok bool, reason string)
@@ -28,6 +29,7 @@ var _ Engine = (*nats.Engine)(nil)
 func openEngine(ctx context.Context, c *config.Config, log *slog.Logger) (Engine, error) {
 	n := nats.Config{
 		Cap: c.Engine.MessagesPerChannel, ResumeWindow: time.Duration(c.Engine.ResumeWindow), MaxStore: int64(c.Engine.MaxBytes),
+		EventsBytes: int64(c.Events.MaxBytes), EventsKeep: time.Duration(c.Events.Keep),
 	}
 	if c.Engine.URL == "" {
 		n.Dir = filepath.Join(c.Engine.Data, "log")

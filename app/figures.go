@@ -8,6 +8,7 @@ import (
 	"github.com/earshot-io/earshot/api"
 	"github.com/earshot-io/earshot/engine/nats"
 	"github.com/earshot-io/earshot/transport"
+	"github.com/earshot-io/earshot/webhook"
 	"github.com/earshot-io/earshot/ws"
 )
 
@@ -38,6 +39,22 @@ func handshakeFigures(s *ws.Server, l *transport.Limits) api.Source {
 		}
 		slices.SortFunc(m.Samples, func(a, b api.Sample) int { return strings.Compare(a.Label, b.Label) })
 		add(m)
+	}
+}
+
+func eventFigures(e *webhook.Events) api.Source {
+	return func(add func(api.Metric)) {
+		s := e.Stats()
+		add(api.Counter("earshot_events_recorded_total", "Events that were recorded.", s.Recorded))
+		add(api.Counter("earshot_events_refused_total", "Events that could not be recorded, whose publish failed.", s.Refused))
+		add(api.Counter("earshot_events_lost_total", "Events that nobody waited for, and that could not be recorded.", s.Lost))
+		add(api.Counter("earshot_webhook_delivered_total", "Events that a webhook took.", s.Delivered))
+		add(api.Counter("earshot_webhook_failed_total", "Tries that a webhook did not take.", s.Failed))
+		add(api.Counter("earshot_webhook_dead_total", "Events that became dead letters.", s.Dead))
+		add(api.Gauge("earshot_webhook_waiting", "Channels and connections whose events wait for a webhook, of those that this node tells.", float64(s.Waiting)))
+		add(api.Gauge("earshot_webhook_oldest_seconds", "How long the oldest event known has been waiting for a webhook that this node tells.", s.Oldest.Seconds()))
+		add(api.Gauge("earshot_outbox_bytes", "Bytes in the outbox of events, if this is the node that looks.", float64(s.Bytes)))
+		add(api.Gauge("earshot_outbox_limit_bytes", "Bytes that the outbox of events may hold, likewise.", float64(s.Limit)))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/earshot-io/earshot/hub"
 	"github.com/earshot-io/earshot/proto"
 	"github.com/earshot-io/earshot/transport"
+	"github.com/earshot-io/earshot/webhook"
 	"github.com/earshot-io/earshot/ws"
 )
 
@@ -34,9 +35,19 @@ func (a *App) bringUp(ctx context.Context) error {
 		QueueBytes: int(a.config.WebSocket.Queue), MaxSubscriptions: a.config.WebSocket.Subscriptions,
 		ResumeWindow: time.Duration(a.config.Engine.ResumeWindow),
 	}, engine, a.log)
+	events, err := a.tellEvents(engine)
+	if err != nil {
+		return err
+	}
+	a.onStop("events", events.Close)
+	a.hub.SetRecorder(events)
 	a.onStop("hub", func(context.Context) error { a.hub.Close(); return nil })
 	a.hub.SetApps(a.apps.BySlug)
 	if err := a.hub.Start(ctx); err != nil {
+		return err
+	}
+
+	if err := events.Start(ctx, a.hub.Lease); err != nil {
 		return err
 	}
 
@@ -76,7 +87,7 @@ func (a *App) bringUp(ctx context.Context) error {
 		Hub: a.hub, Apps: a.apps, Ready: a.whyNot, Log: a.log, Client: transport.Proxies(proxies).Client,
 		Metrics: []api.Source{
 			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), engineFigures(engine),
-			api.ProcessFigures(),
+			api.ProcessFigures(), eventFigures(events),
 		},
 	})
 	served.Routes(mux.Handle)
@@ -88,6 +99,19 @@ func (a *App) bringUp(ctx context.Context) error {
 		a.log.Info("ready", "address", a.Addr().String(), "after", time.Since(begun).Round(time.Millisecond))
 	}
 	return nil
+}
+
+// tellEvents makes what tells the apps' own servers. Where other nodes record
+// events too, they come in another order now and then, and without a sign.
+func (a *App) tellEvents(engine Engine) (*webhook.Events, error) {
+	c := webhook.Config{
+		Timeout: time.Duration(a.config.Events.Timeout), GiveUp: time.Duration(a.config.Events.GiveUp),
+		DeadKeep: time.Duration(a.config.Events.DeadKeep),
+	}
+	if a.config.Engine.URL != "" {
+		c.Hold, c.Poll = time.Second, 500*time.Millisecond
+	}
+	return webhook.New(c, a.apps.Apps(), engine, a.log.With("part", "events"))
 }
 
 // pingEvery translates "0 never pings" for package ws.

@@ -48,7 +48,8 @@ type Opening struct {
 	Identity *earshot.Identity
 	// Farewell renders the end.
 	Farewell Farewell
-	// Remote is the client's address, UserAgent what it says that it is.
+	// Remote is the client's address, UserAgent what it says that it is: 256 bytes
+	// of it are kept, and only where events want them.
 	Remote    netip.Addr
 	UserAgent string
 	// KeepAlive says that the client is kept alive by messages of its protocol.

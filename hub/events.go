@@ -3,6 +3,7 @@ package hub
 import (
 	"bytes"
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,8 +55,16 @@ var aboutEvents = [...]EventType{
 // keepAbout keeps what events of the connection will need, if there may be any.
 func (c *Conn) keepAbout(o *Opening) {
 	if c.hub.recorder != nil && (o.App == nil || c.tells(o.App)) {
-		c.about = &about{opened: time.Now(), userAgent: o.UserAgent, keepAlive: o.KeepAlive}
+		c.about = &about{opened: time.Now(), userAgent: ownWords(o.UserAgent), keepAlive: o.KeepAlive}
 	}
+}
+
+// maxUserAgent bounds what is remembered of a client's own words.
+const maxUserAgent = 256
+
+// ownWords is a text of its own: the given one may keep a whole request.
+func ownWords(s string) string {
+	return strings.ToValidUTF8(strings.Clone(s[:min(len(s), maxUserAgent)]), "")
 }
 
 // tells reports whether the app wants events that tell of a connection.

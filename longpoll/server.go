@@ -92,7 +92,9 @@ func (s *Server) begin(ctx context.Context, r *proto.Request) (*Session, error) 
 	shard := s.hub.NextShard()
 	sess := &Session{server: s, shard: shard, header: a.Header, receiving: make(chan struct{}, 1)}
 	shard.InitTimer(&sess.window, sess.unpolled)
-	c, err := s.hub.Open(shard, sess, hub.Opening{App: a.App, Identity: a.Identity, Farewell: s.protocol, Remote: r.Remote})
+	c, err := s.hub.Open(shard, sess, hub.Opening{
+		App: a.App, Identity: a.Identity, Farewell: s.protocol, Remote: r.Remote, UserAgent: r.HTTP.UserAgent(), KeepAlive: a.KeepAlive,
+	})
 	if err != nil {
 		return nil, err
 	}

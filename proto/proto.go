@@ -66,6 +66,9 @@ type Admission struct {
 	Subprotocol string
 	// Header is added to the answer of the handshake.
 	Header http.Header
+	// KeepAlive says that the client is kept alive by messages of the protocol; it
+	// is told in events only.
+	KeepAlive bool
 	// State is the protocol's own, handed to Open.
 	State any
 }

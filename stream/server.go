@@ -231,7 +231,7 @@ func (s *Server) open(ctx context.Context, nc net.Conn, r *proto.Request, ticket
 	shard := s.hub.NextShard()
 	d := &decoder{cut: s.cutter.NewCutter(), max: s.config.MaxMessage}
 	w := s.transport.NewConn(shard, s.kind, d, nil)
-	c, err := s.hub.Open(shard, w, hub.Opening{App: a.App, Identity: a.Identity, Farewell: s.protocol, Remote: r.Remote})
+	c, err := s.hub.Open(shard, w, hub.Opening{App: a.App, Identity: a.Identity, Farewell: s.protocol, Remote: r.Remote, KeepAlive: a.KeepAlive})
 	if err != nil {
 		return ticket, err
 	}

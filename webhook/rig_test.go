@@ -41,7 +41,8 @@ type receiver struct {
 	all    []request
 	flying int
 	peak   int
-	// answer says what becomes of a request; nil is 200.
+	// answer says what becomes of a request; nil is 200. It is called one at a
+	// time.
 	answer func(r *request) (status int, err error)
 	slow   time.Duration
 }
@@ -58,11 +59,10 @@ func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	status, err := 200, error(nil)
 	r.mu.Lock()
-	answer := r.answer
-	r.mu.Unlock()
-	if answer != nil {
-		status, err = answer(q)
+	if r.answer != nil {
+		status, err = r.answer(q)
 	}
+	r.mu.Unlock()
 	if errors.Is(err, errHang) {
 		<-req.Context().Done()
 		r.end(nil)

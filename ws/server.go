@@ -223,6 +223,7 @@ func (h *handshake) open(w http.ResponseWriter) error {
 	c := s.Transport.NewConn(shard, &e.kind, &decoder{rules: &e.rules}, yes)
 	conn, err := s.Hub.Open(shard, c, hub.Opening{
 		App: h.yes.App, Identity: h.yes.Identity, Farewell: &h.endpoint.farewell, Remote: h.request.Remote,
+		UserAgent: r.UserAgent(), KeepAlive: h.yes.KeepAlive,
 	})
 	if err != nil {
 		return err
