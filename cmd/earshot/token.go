@@ -12,6 +12,7 @@ import (
 
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/auth"
+	"github.com/earshot-io/earshot/client"
 )
 
 // tokenCmd is "earshot token".
@@ -23,13 +24,14 @@ type tokenCmd struct {
 
 // issueCmd is "earshot token issue".
 type issueCmd struct {
-	KeyFile string        `name:"key-file" help:"File with the key: the secret of HS256 as it is, or a private key in PEM. Without it, the key of --dev." placeholder:"FILE"`
-	KeyID   string        `name:"key-id" help:"The key's id, for the token's kid." placeholder:"ID"`
-	Alg     string        `help:"The key's algorithm." default:"HS256"`
-	Dev     string        `help:"The dev.json of a development server." default:"earshot-data/dev.json" placeholder:"FILE"`
-	For     time.Duration `help:"How long it is valid." default:"1h"`
-	Scope   string        `help:"What it is for." default:"connect"`
-	UID     string        `name:"uid" help:"The user's id." placeholder:"ID"`
+	KeyFile   string        `name:"key-file" help:"File with the key: the secret of HS256 as it is, or a private key in PEM. Without it, the key of --dev." placeholder:"FILE"`
+	KeyBase64 bool          `name:"key-base64" help:"The file holds the key in base64; a private key needs no saying."`
+	KeyID     string        `name:"key-id" help:"The key's id, for the token's kid." placeholder:"ID"`
+	Alg       string        `help:"The key's algorithm." default:"HS256"`
+	Dev       string        `help:"The dev.json of a development server." default:"earshot-data/dev.json" placeholder:"FILE"`
+	For       time.Duration `help:"How long it is valid." default:"1h"`
+	Scope     string        `help:"What it is for." default:"connect"`
+	UID       string        `name:"uid" help:"The user's id." placeholder:"ID"`
 
 	Subscribe []string `help:"Channels that it may subscribe to; * stands for anything." placeholder:"CHANNEL"`
 	Publish   []string `help:"Channels that it may publish to while subscribed." placeholder:"CHANNEL"`
@@ -39,23 +41,21 @@ type issueCmd struct {
 
 // Run prints a token.
 func (i *issueCmd) Run(w *world) error {
-	key, err := i.key(w)
+	settings, err := i.settings(w)
 	if err != nil {
 		return err
 	}
-	claims := map[string]any{"scope": i.Scope, "exp": time.Now().Add(i.For).Unix()}
-	if i.UID != "" {
-		claims["uid"] = i.UID
+	issuer, err := client.NewIssuer(settings)
+	if err != nil {
+		return err
 	}
-	if channels := i.channels(); len(channels) > 0 {
-		claims["channels"] = channels
-	}
+	claims := client.Claims{Scope: i.Scope, Expires: time.Now().Add(i.For), UID: i.UID, Channels: i.channels()}
 	if i.Claims != "" {
-		if err := json.Unmarshal([]byte(i.Claims), &claims); err != nil {
+		if err := json.Unmarshal([]byte(i.Claims), &claims.Extra); err != nil {
 			return fmt.Errorf("--claims is not a JSON object: %w", err)
 		}
 	}
-	token, err := issue(key, claims)
+	token, err := issuer.Issue(claims)
 	if err != nil {
 		return err
 	}
@@ -63,53 +63,44 @@ func (i *issueCmd) Run(w *world) error {
 	return err
 }
 
-func (i *issueCmd) key(w *world) (earshot.SigningKey, error) {
+func (i *issueCmd) settings(w *world) (client.Config, error) {
 	if i.KeyFile != "" {
 		text, err := os.ReadFile(i.KeyFile)
-		if err != nil {
-			return earshot.SigningKey{}, err
-		}
-		return earshot.SigningKey{ID: i.KeyID, Alg: i.Alg, Key: bytes.TrimRight(text, "\r\n")}, nil
+		return client.Config{
+			IssuerPrivateKey: strings.TrimRight(string(text), "\r\n"), IssuerPrivateKeyBase64: i.KeyBase64,
+			IssuerKeyID: i.KeyID, IssuerKeyAlgorithm: i.Alg,
+		}, err
 	}
 	t := target{Dev: i.Dev}
 	found, err := t.find(w)
 	if err != nil {
-		return earshot.SigningKey{}, err
+		return client.Config{}, err
 	}
-	return earshot.SigningKey{ID: found.SigningKeyID, Alg: found.SigningAlg, Key: []byte(found.SigningKey)}, nil
+	return client.Config{IssuerPrivateKey: found.SigningKey, IssuerKeyID: found.SigningKeyID, IssuerKeyAlgorithm: found.SigningAlg}, nil
 }
 
-func (i *issueCmd) channels() map[string]map[string]any {
-	all := map[string]map[string]any{}
-	of := func(channel string) map[string]any {
-		if all[channel] == nil {
-			all[channel] = map[string]any{}
-		}
-		return all[channel]
-	}
+func (i *issueCmd) channels() map[string]client.ChannelClaims {
+	all := map[string]client.ChannelClaims{}
 	for _, channel := range i.Subscribe {
-		of(channel)["subscribe"] = true
+		c := all[channel]
+		c.Subscribe = client.Allow
+		all[channel] = c
 	}
 	for _, channel := range i.Publish {
-		event := map[string]any{"publish": true}
-		if i.Store != 0 {
-			event["store"] = i.Store
-		}
-		of(channel)["messages"] = map[string]any{"*": event}
+		c := all[channel]
+		c.Messages = map[string]client.EventClaims{"*": {Publish: client.Allow, Store: i.Store}}
+		all[channel] = c
 	}
 	return all
 }
 
+// issue signs claims for a key of our own settings.
 func issue(key earshot.SigningKey, claims map[string]any) (string, error) {
-	issuer, err := auth.NewIssuer(key)
+	issuer, err := client.NewIssuer(client.Config{IssuerPrivateKey: string(key.Key), IssuerKeyID: key.ID, IssuerKeyAlgorithm: key.Alg})
 	if err != nil {
 		return "", err
 	}
-	text, err := json.Marshal(claims)
-	if err != nil {
-		return "", err
-	}
-	return issuer.Issue(text)
+	return issuer.Issue(claims)
 }
 
 // inspectCmd is "earshot token inspect".
