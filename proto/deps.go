@@ -21,8 +21,8 @@ type Deps struct {
 	// are none.
 	Entries   *entry.Store
 	Reactions *reaction.Store
-	// Remote is the address of the client behind a request, which trusted proxies
-	// may name; nil where no events are recorded.
-	Remote func(r *http.Request) netip.Addr
+	// Client says from where a request came, behind proxies too, and whether by
+	// TLS; nil if nobody knows.
+	Client func(*http.Request) (addr netip.Addr, secure bool)
 	Log    *slog.Logger
 }

@@ -69,17 +69,36 @@ func (p *Protocol) knows(c *hub.Conn, secret string) bool {
 
 // forward asks the node that holds the connection.
 func (p *Protocol) forward(ctx context.Context, q *question) (a answer, err error) {
-	if p.ask == nil {
-		return a, errNotTheirs
-	}
 	data, err := cbor.Marshal(q)
 	if err != nil {
 		return a, err
 	}
-	if data, err = p.ask(ctx, q.id, data); err != nil {
+	data, err = p.deps.Hub.Call(ctx, q.id, callKind, data)
+	switch {
+	case earshot.CodeOf(err) == earshot.NotFound:
+		return a, errNotTheirs
+	case err != nil:
 		return a, err
 	}
 	return a, cbor.Unmarshal(data, &a)
+}
+
+// callKind is what calls of this protocol are called among the nodes.
+const callKind = "hotsock"
+
+// asked carries out what another node forwarded. It is a hub.Callee.
+func (p *Protocol) asked(ctx context.Context, c *hub.Conn, data []byte) ([]byte, error) {
+	var q question
+	if err := cbor.Unmarshal(data, &q); err != nil {
+		return nil, &earshot.Error{Code: earshot.Invalid, Text: "the call of another node is not understood", Err: err}
+	}
+	for _, e := range p.endpoints() {
+		if e.name == q.Endpoint {
+			status, body := p.carryOut(ctx, &e, c, &q)
+			return cbor.Marshal(answer{status, body})
+		}
+	}
+	return nil, earshot.Errorf(earshot.Invalid, "this node does not know %s", q.Endpoint)
 }
 
 // secretLen is how many characters a connectionSecret has.

@@ -11,8 +11,27 @@ const (
 	alreadySubscribed     = "ALREADY_SUBSCRIBED"
 	subscribeDenied       = "SUBSCRIBE_PERMISSION_DENIED"
 	invalidSubscribeToken = "INVALID_SUBSCRIBE_TOKEN"
-	// The client leaves this one pending, but it is the documented answer.
+	// The client leaves these pending, but they are the documented answers.
 	presenceNeedsUID = "PRESENCE_CHANNEL_USER_ID_REQUIRED"
+	presenceIsFull   = "PRESENCE_CHANNEL_CAPACITY_REACHED"
+)
+
+// What else a client can be refused for, in this package. The codes are those of
+// the hub, the claims and package auth too (doc.go).
+var (
+	errNoSubscription = &earshot.Error{Code: earshot.Forbidden, Reason: notSubscribed, Text: "there is no subscription to this channel"}
+	errMayNotUpdate   = &earshot.Error{Code: earshot.Forbidden, Reason: "UMD_UPDATE_PERMISSION_DENIED", Text: "the token does not permit to update this metadata"}
+	errMayNotInform   = &earshot.Error{Code: earshot.Forbidden, Reason: "INFO_PERMISSION_DENIED", Text: "asking for the state of this channel is not permitted"}
+)
+
+// errScope refuses a token that is not for what it was shown for.
+func errScope(name string) error {
+	return &earshot.Error{Code: earshot.Forbidden, Reason: "TOKEN_SCOPE", Text: "the token's scope does not hold " + name}
+}
+
+var (
+	errBound     = &earshot.Error{Code: earshot.Forbidden, Reason: "TOKEN_CONNECTION", Text: "the token is bound to another connection"}
+	errOtherUser = &earshot.Error{Code: earshot.Forbidden, Reason: "TOKEN_UID", Text: "the token's uid is not the connection's"}
 )
 
 // A translation is what one earshot.Code is in this protocol's terms.
@@ -112,7 +131,7 @@ func faultOf(err error) fault {
 func subscribeFault(err error) fault {
 	f := faultOf(err)
 	switch {
-	case f.code == alreadySubscribed || f.code == presenceNeedsUID:
+	case f.code == alreadySubscribed || f.code == presenceNeedsUID || f.code == presenceIsFull:
 		return f
 	case f.code != translate(earshot.Forbidden).code:
 		f.reason = f.code

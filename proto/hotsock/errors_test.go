@@ -56,9 +56,9 @@ func TestInternalErrorsShowNothing(t *testing.T) {
 	}
 }
 
-// TestSubscribeFaults: hotsock-js acts on three codes, and a fourth is documented.
+// TestSubscribeFaults: hotsock-js acts on three codes, and two others are documented.
 func TestSubscribeFaults(t *testing.T) {
-	known := map[string]bool{alreadySubscribed: true, subscribeDenied: true, invalidSubscribeToken: true, presenceNeedsUID: true}
+	known := map[string]bool{alreadySubscribed: true, subscribeDenied: true, invalidSubscribeToken: true, presenceNeedsUID: true, presenceIsFull: true}
 	for _, c := range earshot.Codes() {
 		f := subscribeFault(earshot.Errorf(c, "why"))
 		if !known[f.code] {

@@ -55,6 +55,12 @@ func app() *earshot.App {
 
 func newServer(t testing.TB, c hotsock.Config, apps ...*earshot.App) *server {
 	t.Helper()
+	return newNode(t, mem.NewStore(mem.Config{}), c, apps...)
+}
+
+// newNode is a server that shares its store with others.
+func newNode(t testing.TB, store *mem.Store, c hotsock.Config, apps ...*earshot.App) *server {
+	t.Helper()
 	if len(apps) == 0 {
 		apps = []*earshot.App{app()}
 	}
@@ -62,8 +68,7 @@ func newServer(t testing.TB, c hotsock.Config, apps ...*earshot.App) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, engine: mem.New(mem.Config{}), apps: d, mux: http.NewServeMux()}
-	s.store = s.engine.Store()
+	s := &server{t: t, store: store, engine: store.Node(), apps: d, mux: http.NewServeMux()}
 	log := slog.New(slog.DiscardHandler)
 	s.hub = hub.New(hub.Config{Shards: 2}, s.engine, log)
 	if err := s.hub.Start(context.Background()); err != nil {
@@ -373,7 +378,16 @@ func (c *client) post(path, body string) *httptest.ResponseRecorder {
 }
 
 func (s *server) ask(method, target, body string) *httptest.ResponseRecorder {
+	return s.request(method, target, body, "")
+}
+
+// request is ask with a Content-Type, none if it is empty.
+func (s *server) request(method, target, body, kind string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	if kind != "" {
+		r.Header.Set("Content-Type", kind)
+	}
 	w := httptest.NewRecorder()
-	s.mux.ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader(body)))
+	s.mux.ServeHTTP(w, r)
 	return w
 }

@@ -36,6 +36,8 @@ type endpoint struct {
 func (p *Protocol) endpoints() []endpoint {
 	return []endpoint{
 		{name: "listMessages", status: http.StatusOK, serve: p.listMessages},
+		{name: "getChannelInfo", status: http.StatusOK, serve: p.getChannelInfo},
+		{name: "umdUpdate", status: http.StatusOK, writes: true, serve: p.umdUpdate},
 		{name: "publishMessage", status: http.StatusAccepted, writes: true, serve: p.publishMessage},
 		{name: "listReactions", status: http.StatusOK, serve: p.listReactions},
 		{name: "channelStorageGet", status: http.StatusOK, serve: p.channelStorageGet},
@@ -122,8 +124,8 @@ func (p *Protocol) receive(ctx context.Context, w http.ResponseWriter, r *http.R
 		return nil, done, context.Cause(ctx)
 	}
 	q = &question{Endpoint: name, Secret: secret, Body: body, Request: newRequestID(), UserAgent: r.UserAgent(), id: id}
-	if p.deps.Remote != nil {
-		q.Remote = p.deps.Remote(r)
+	if p.deps.Client != nil {
+		q.Remote, _ = p.deps.Client(r)
 	}
 	return q, done, nil
 }

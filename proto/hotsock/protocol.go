@@ -61,9 +61,6 @@ type Protocol struct {
 	// key derives the connections' secrets, so that none is kept. Connections do
 	// not outlive the process, so it is drawn anew by each.
 	key [32]byte
-	// ask hands a request to the node that holds a connection; nil if this is
-	// the only node.
-	ask func(ctx context.Context, id earshot.ConnID, data []byte) ([]byte, error)
 }
 
 var (
@@ -87,7 +84,7 @@ func Entry() proto.Entry {
 	}
 }
 
-// New makes the protocol.
+// New makes the protocol, and lets the hub's other nodes call it.
 func New(c Config, deps proto.Deps) *Protocol {
 	p := &Protocol{
 		config:   c,
@@ -98,6 +95,7 @@ func New(c Config, deps proto.Deps) *Protocol {
 	}
 	p.reader = &auth.Reader{Read: p.claims.read}
 	_, _ = rand.Read(p.key[:]) // never fails, by its contract
+	deps.Hub.Serve(callKind, p.asked)
 	return p
 }
 
@@ -115,7 +113,7 @@ func (p *Protocol) Admit(ctx context.Context, r *proto.Request) (proto.Admission
 	if err := p.admit(ctx, t, who); err != nil {
 		return proto.Admission{}, refusal(err)
 	}
-	return proto.Admission{App: t.App, Identity: &who.identity, State: who}, nil
+	return proto.Admission{App: t.App, Identity: &who.identity, KeepAlive: who.keepAlive, State: who}, nil
 }
 
 func (p *Protocol) admit(ctx context.Context, t *auth.Token, who *proof) error {

@@ -27,7 +27,7 @@ func TestR1AcceptsTheThreePaths(t *testing.T) {
 	if len(e.Subprotocols) != 0 {
 		t.Errorf("got the subprotocols %q, want none", e.Subprotocols)
 	}
-	p, err := e.New(func(any) error { return nil }, proto.Deps{})
+	p, err := e.New(func(any) error { return nil }, proto.Deps{Hub: newServer(t, hotsock.DefaultConfig()).hub})
 	if err != nil || p == nil {
 		t.Errorf("got %v, %v", p, err)
 	}

@@ -26,7 +26,7 @@ type session struct {
 // first task, before which no command of the client is carried out.
 func (p *Protocol) open(c *hub.Conn, who *proof) *session {
 	s := &session{p: p, conn: c}
-	_ = c.Send(connected(c.ID(), p.secret(c.ID()), p.expiry(c), &who.identity))
+	_ = c.Send(connected(c.ID(), p.secret(c.ID()), p.expiry(c), senderOf(c)))
 	s.setLifetime(time.Duration(p.config.Lifetime))
 	s.setClock(who)
 	if len(who.auto) > 0 {
@@ -71,7 +71,7 @@ func (s *session) later(q request) {
 // channel, to read what was missed, or to use up a token.
 func waits(event string) bool {
 	switch event {
-	case "hotsock.subscribe", "hotsock.refresh", storageSet, storageGet, messageReaction:
+	case "hotsock.subscribe", "hotsock.refresh", "hotsock.umdUpdate", storageSet, storageGet, messageReaction:
 		return true
 	}
 	return false
@@ -85,6 +85,8 @@ func (s *session) carryOut(ctx context.Context, q *request) error {
 		return s.handleUnsubscribe(q)
 	case "hotsock.refresh":
 		return s.handleRefresh(ctx, q)
+	case "hotsock.umdUpdate":
+		return s.handleUMDUpdate(ctx, q)
 	case storageSet:
 		return s.handleStorageSet(ctx, q)
 	case storageGet:
@@ -93,20 +95,13 @@ func (s *session) carryOut(ctx context.Context, q *request) error {
 		return s.handleReaction(ctx, q)
 	}
 	if strings.HasPrefix(q.event, reserved) {
-		return s.fail(q.channel, "", faultOf(unknownEvent(q.event)))
+		return s.fail(q.channel, "", faultOf(errUnknownEvent))
 	}
 	return s.handlePublish(ctx, q)
 }
 
-// unknownEvent is the answer to what is not part of the protocol as it is
-// served here.
-func unknownEvent(event string) error {
-	switch event {
-	case "hotsock.umdUpdate":
-		return &earshot.Error{Code: earshot.Invalid, Reason: "NOT_SUPPORTED", Text: "this server does not serve " + event}
-	}
-	return &earshot.Error{Code: earshot.Invalid, Reason: "UNKNOWN_EVENT", Text: "no event of this name can be sent to the server"}
-}
+// errUnknownEvent is the answer to what is not part of the protocol.
+var errUnknownEvent = &earshot.Error{Code: earshot.Invalid, Reason: "UNKNOWN_EVENT", Text: "no event of this name can be sent to the server"}
 
 // Close is told that the dialogue is over.
 func (s *session) Close(hub.End) { s.stopClock() }
@@ -127,16 +122,16 @@ func (s *session) handleUnsubscribe(q *request) error {
 	channel, alias := s.real(q.channel, nil)
 	sub := s.conn.Sub(channel)
 	if sub == nil {
-		return s.fail(channel, alias, fault{code: notSubscribed, text: "there is no subscription to this channel"})
+		return s.fail(channel, alias, faultOf(errNoSubscription))
 	}
-	who := sub.Identity()
+	who := sub.Sender()
 	s.conn.Unsubscribe(sub)
 	return s.send(unsubscribed(channel, aliasOf(sub), who))
 }
 
 // Unsubscribed tells the client that a subscription ended with its own token.
 func (s *session) Unsubscribed(sub *hub.Sub) {
-	_ = s.send(unsubscribed(sub.Name(), aliasOf(sub), sub.Identity())) // it does not fail
+	_ = s.send(unsubscribed(sub.Name(), aliasOf(sub), sub.Sender())) // it does not fail
 }
 
 // handleRefresh replaces the connection's token by a newer one of the same
@@ -151,11 +146,11 @@ func (s *session) handleRefresh(ctx context.Context, q *request) error {
 	}
 	ended := s.conn.Enter(t.App, &who.identity)
 	s.setClock(who)
-	if err := s.send(refreshed(t.Expires, &who.identity)); err != nil {
+	if err := s.send(refreshed(t.Expires, senderOf(s.conn))); err != nil {
 		return err
 	}
 	for _, sub := range ended {
-		if err := s.send(unsubscribed(sub.Name(), aliasOf(sub), sub.Identity())); err != nil {
+		if err := s.send(unsubscribed(sub.Name(), aliasOf(sub), sub.Sender())); err != nil {
 			return err
 		}
 	}
@@ -182,12 +177,3 @@ func (s *session) refreshToken(q *request) (*auth.Token, *proof, error) {
 	}
 	return t, who, nil
 }
-
-func errScope(name string) error {
-	return &earshot.Error{Code: earshot.Forbidden, Reason: "TOKEN_SCOPE", Text: "the token's scope does not hold " + name}
-}
-
-var (
-	errBound     = &earshot.Error{Code: earshot.Forbidden, Reason: "TOKEN_CONNECTION", Text: "the token is bound to another connection"}
-	errOtherUser = &earshot.Error{Code: earshot.Forbidden, Reason: "TOKEN_UID", Text: "the token's uid is not the connection's"}
-)

@@ -93,18 +93,11 @@ func (s *session) subscribe(ctx context.Context, name string, o options, c confi
 	if err != nil {
 		return s.refuse(name, nil, err)
 	}
-	sub, err := s.join(ctx, name, as, o, &c)
+	sub, err := s.spendAndJoin(ctx, name, t, as, o, &c)
 	if err != nil {
 		return s.refuse(name, as, err)
 	}
-	// A token for one use is used up last, when nothing else can refuse it.
-	if t != nil && t.Value.(*proof).singleUse {
-		if err := s.p.deps.Tokens.Spend(ctx, t); err != nil {
-			s.conn.Unsubscribe(sub)
-			return s.refuse(name, as, invalidToken(err))
-		}
-	}
-	if err := s.send(subscribed(sub.Name(), aliasOf(sub), sub.Identity(), c)); err != nil {
+	if err := s.send(subscribed(sub.Name(), aliasOf(sub), sub.Sender(), c)); err != nil {
 		return err
 	}
 	// The client believes to hear all from here on: if that cannot be kept, it
@@ -119,13 +112,44 @@ func (s *session) subscribe(ctx context.Context, name string, o options, c confi
 	return nil
 }
 
-// join subscribes, and fills in what the confirmation says of a resume.
-func (s *session) join(ctx context.Context, name string, as *earshot.Identity, o options, c *confirmation) (*hub.Sub, error) {
+// spendAndJoin subscribes with a token that may be for one use. It is used up
+// last, when nothing else can refuse it; but before others see a member who may
+// not be one.
+func (s *session) spendAndJoin(ctx context.Context, name string, t *auth.Token, as *earshot.Identity, o options, c *confirmation) (*hub.Sub, error) {
+	spend := func() error {
+		if t == nil || !t.Value.(*proof).singleUse {
+			return nil
+		}
+		if err := s.p.deps.Tokens.Spend(ctx, t); err != nil {
+			return invalidToken(err)
+		}
+		return nil
+	}
 	channel, _ := s.real(name, as)
-	if err := s.mayServe(channel, as); err != nil {
+	seen := strings.HasPrefix(channel, presence)
+	if seen {
+		if err := spend(); err != nil {
+			return nil, err
+		}
+	}
+	sub, err := s.join(ctx, channel, as, o, c)
+	if err != nil || seen {
+		return sub, err
+	}
+	if err := spend(); err != nil {
+		s.conn.Unsubscribe(sub)
 		return nil, err
 	}
-	j := hub.Join{Channel: channel, Encoding: s.p.encoding, As: as}
+	return sub, nil
+}
+
+// join subscribes, and fills in what the confirmation says of a resume and of
+// who is present.
+func (s *session) join(ctx context.Context, channel string, as *earshot.Identity, o options, c *confirmation) (*hub.Sub, error) {
+	if err := checkChannel(channel); err != nil {
+		return nil, err
+	}
+	j := hub.Join{Channel: channel, Encoding: s.p.encoding, As: as, Present: strings.HasPrefix(channel, presence)}
 	known, err := s.resume(&j, &o)
 	if err != nil {
 		return nil, err
@@ -140,6 +164,7 @@ func (s *session) join(ctx context.Context, name string, as *earshot.Identity, o
 		return nil, err
 	}
 	c.recovered = exact && known
+	c.present, c.members = sub.Present(), sub.Members()
 	if o.resume != nil {
 		since := sub.Since()
 		if !j.Since.IsZero() {
@@ -216,24 +241,6 @@ func after(text string) (p earshot.Position, known bool, err error) {
 	return p, !p.IsZero(), nil
 }
 
-// mayServe refuses what this protocol does not serve, before the hub is asked.
-func (s *session) mayServe(channel string, as *earshot.Identity) error {
-	if err := checkChannel(channel); err != nil {
-		return err
-	}
-	if !strings.HasPrefix(channel, presence) {
-		return nil
-	}
-	who := as
-	if who == nil {
-		who = s.conn.Identity()
-	}
-	if who.UID == "" {
-		return &earshot.Error{Code: earshot.Forbidden, Reason: presenceNeedsUID, Text: "a presence channel needs a uid"}
-	}
-	return &earshot.Error{Code: earshot.Invalid, Reason: "NOT_SUPPORTED", Text: "this server does not serve presence channels"}
-}
-
 func invalidToken(err error) error {
 	e := *earshot.AsError(err)
 	e.Code = earshot.Unauthenticated
@@ -250,18 +257,14 @@ func (s *session) subscribeToken(o options) (*auth.Token, *earshot.Identity, err
 	if err != nil {
 		return nil, nil, invalidToken(err)
 	}
-	who, now := t.Value.(*proof), s.conn.Identity()
-	switch {
-	case who.scope&scopeSubscribe == 0:
+	who := t.Value.(*proof)
+	if who.scope&scopeSubscribe == 0 {
 		return nil, nil, invalidToken(errScope("subscribe"))
-	case who.connectionID != "":
-		if who.connectionID != s.conn.ID().String() {
-			return nil, nil, invalidToken(errBound)
-		}
-	case who.identity.UID == "" || !now.HasUID || who.identity.UID != now.UID:
-		return nil, nil, invalidToken(errOtherUser)
 	}
-	return t, completed(&who.identity, now), nil
+	if err := who.bound(s.conn); err != nil {
+		return nil, nil, invalidToken(err)
+	}
+	return t, completed(&who.identity, s.conn.Identity()), nil
 }
 
 // completed is the identity of a subscription with its own token: its uid and

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -208,8 +209,8 @@ func who(b []byte, uid string, hasUID bool, umd []byte) []byte {
 	return append(b, umd...)
 }
 
-// meta appends the member "meta" of an identity and perhaps an alias.
-func meta(b []byte, id *earshot.Identity, alias string) []byte {
+// meta appends the member "meta" of who somebody is, and perhaps an alias.
+func meta(b []byte, id earshot.Sender, alias string) []byte {
 	b = append(b, `"meta":{`...)
 	if alias != "" {
 		b = append(quote(append(b, `"channelAlias":`...), alias), ',')
@@ -280,7 +281,7 @@ func render(m *earshot.Message) *hub.Frame {
 // at appends a moment in RFC 3339, UTC, whole seconds.
 func at(b []byte, t time.Time) []byte { return t.UTC().AppendFormat(b, time.RFC3339) }
 
-func connected(id earshot.ConnID, secret string, expires time.Time, who *earshot.Identity) *hub.Frame {
+func connected(id earshot.ConnID, secret string, expires time.Time, who earshot.Sender) *hub.Frame {
 	b := append(make([]byte, 0, 224), `{"event":"hotsock.connected","data":{"connectionId":"`...)
 	b = append(append(b, id.String()...), `","connectionExpiresAt":"`...)
 	b = append(append(at(b, expires), `","connectionSecret":"`...), secret...)
@@ -295,29 +296,31 @@ type confirmation struct {
 	resumed, recovered bool
 	// ticket lets a later subscribe resume; empty for none.
 	ticket string
+	// present says that the channel has members, which are these.
+	present bool
+	members []hub.Member
 }
 
-func subscribed(channel, alias string, id *earshot.Identity, c confirmation) *hub.Frame {
-	b := quote(append(make([]byte, 0, 128+len(channel)), `{"event":"hotsock.subscribed","channel":`...), channel)
+func subscribed(channel, alias string, id earshot.Sender, c confirmation) *hub.Frame {
+	b := quote(append(make([]byte, 0, 128+len(channel)+64*len(c.members)), `{"event":"hotsock.subscribed","channel":`...), channel)
 	b = append(b, `,"data":{`...)
-	switch {
-	case c.auto:
-		b = append(b, `"autoSubscribed":true`...)
-	case c.resumed && c.recovered:
-		b = append(b, `"recovered":true`...)
-	case c.resumed:
-		b = append(b, `"recovered":false`...)
+	if c.auto {
+		b = append(b, `"autoSubscribed":true,`...)
+	}
+	if c.resumed {
+		b = append(strconv.AppendBool(append(b, `"recovered":`...), c.recovered), ',')
 	}
 	if c.ticket != "" {
-		if c.resumed {
-			b = append(b, ',')
-		}
-		b = append(append(append(b, `"resume":"`...), c.ticket...), '"') // base64
+		b = append(append(append(b, `"resume":"`...), c.ticket...), `",`...) // base64
 	}
-	return hub.TextFrame(append(meta(append(b, "},"...), id, alias), '}'))
+	if c.present {
+		b = append(members(b, c.members), ',')
+	}
+	b = append(bytes.TrimSuffix(b, []byte{','}), "},"...)
+	return hub.TextFrame(append(meta(b, id, alias), '}'))
 }
 
-func unsubscribed(channel, alias string, id *earshot.Identity) *hub.Frame {
+func unsubscribed(channel, alias string, id earshot.Sender) *hub.Frame {
 	b := quote(append(make([]byte, 0, 96+len(channel)), `{"event":"hotsock.unsubscribed","channel":`...), channel)
 	b = append(b, `,"data":{}`...)
 	if alias != "" {
@@ -327,10 +330,19 @@ func unsubscribed(channel, alias string, id *earshot.Identity) *hub.Frame {
 }
 
 // refreshed confirms a newer token; it says when that one expires.
-func refreshed(expires time.Time, id *earshot.Identity) *hub.Frame {
+func refreshed(expires time.Time, id earshot.Sender) *hub.Frame {
 	b := append(make([]byte, 0, 128), `{"event":"hotsock.refreshed","data":{"tokenExpiresAt":"`...)
 	b = append(at(b, expires), `"},`...)
 	return hub.TextFrame(append(meta(b, id, ""), '}'))
+}
+
+// updated confirms newer metadata, of the connection if channel is empty.
+func updated(channel, alias string, id earshot.Sender) *hub.Frame {
+	b := append(make([]byte, 0, 128+len(channel)+len(id.Meta)), `{"event":"hotsock.umdUpdated",`...)
+	if channel != "" {
+		b = append(quote(append(b, `"channel":`...), channel), ',')
+	}
+	return hub.TextFrame(append(meta(append(b, `"data":{},`...), id, alias), '}'))
 }
 
 // failure is the frame of an error, about a channel if that is not empty.

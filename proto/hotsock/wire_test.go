@@ -100,8 +100,8 @@ func TestParseRefuses(t *testing.T) {
 func TestFrames(t *testing.T) {
 	at := time.UnixMilli(1_700_000_000_000)
 	id := earshot.NewID(at, earshot.Position{Epoch: 1, Seq: 7})
-	ann := &earshot.Identity{UID: "ann", HasUID: true, Meta: []byte(`{"n":1}`)}
-	nobody := &earshot.Identity{}
+	ann := earshot.Sender{UID: "ann", HasUID: true, Meta: []byte(`{"n":1}`)}
+	nobody := earshot.Sender{}
 	conn := earshot.ConnID{1, 2, 3}
 	sender := &earshot.Sender{UID: "a\"b", HasUID: true}
 	message := func(m earshot.Message) *hub.Frame {
@@ -117,6 +117,10 @@ func TestFrames(t *testing.T) {
 		{subscribed("c", "a", ann, confirmation{auto: true}), `{"event":"hotsock.subscribed","channel":"c","data":{"autoSubscribed":true},"meta":{"channelAlias":"a","uid":"ann","umd":{"n":1}}}`},
 		{subscribed("c", "", nobody, confirmation{resumed: true, recovered: true}), `{"event":"hotsock.subscribed","channel":"c","data":{"recovered":true},"meta":{"uid":null,"umd":null}}`},
 		{subscribed("c", "", nobody, confirmation{resumed: true}), `{"event":"hotsock.subscribed","channel":"c","data":{"recovered":false},"meta":{"uid":null,"umd":null}}`},
+		{subscribed("c", "", ann, confirmation{present: true}), `{"event":"hotsock.subscribed","channel":"c","data":{"members":[]},"meta":{"uid":"ann","umd":{"n":1}}}`},
+		{subscribed("c", "", ann, confirmation{auto: true, resumed: true, recovered: true, ticket: "T", present: true, members: []hub.Member{{UID: "a\"", Meta: []byte(`7`)}, {UID: "b"}}}), `{"event":"hotsock.subscribed","channel":"c","data":{"autoSubscribed":true,"recovered":true,"resume":"T","members":[{"uid":"a\"","umd":7},{"uid":"b","umd":null}]},"meta":{"uid":"ann","umd":{"n":1}}}`},
+		{updated("", "", ann), `{"event":"hotsock.umdUpdated","data":{},"meta":{"uid":"ann","umd":{"n":1}}}`},
+		{updated("c", "a", nobody), `{"event":"hotsock.umdUpdated","channel":"c","data":{},"meta":{"channelAlias":"a","uid":null,"umd":null}}`},
 		{unsubscribed("c", "", ann), `{"event":"hotsock.unsubscribed","channel":"c","data":{}}`},
 		{unsubscribed("c", "a", nobody), `{"event":"hotsock.unsubscribed","channel":"c","data":{},"meta":{"channelAlias":"a","uid":null,"umd":null}}`},
 		{refreshed(at, ann), `{"event":"hotsock.refreshed","data":{"tokenExpiresAt":"2023-11-14T22:13:20Z"},"meta":{"uid":"ann","umd":{"n":1}}}`},
