@@ -39,6 +39,10 @@ type Write struct {
 	Emit bool
 	// Origin is the request, for the event.
 	Origin *hub.Origin
+	// Once makes the write idempotent for the entry: of writes with the same
+	// within 5 minutes only the first is done, whatever was written in between.
+	// An entry remembers the newest thousand. Empty for none.
+	Once string
 }
 
 // maxKey is how many characters a key may have.

@@ -52,7 +52,8 @@ func (s *Store) wake(ctx context.Context, a *earshot.App, channel, key string, k
 
 // Expire is called by a Waker with what it was given. It records the expiry of
 // an entry, and removes it; if the entry is to stay longer now, it asks to be
-// called again. It fails as the engine does, and is to be called again then.
+// called again. It fails as the engine does, or with Unavailable while others
+// write the entry, and is to be called again then.
 func (s *Store) Expire(ctx context.Context, a *earshot.App, data []byte) error {
 	var at place
 	if err := cbor.Unmarshal(data, &at); err != nil {
@@ -63,6 +64,17 @@ func (s *Store) Expire(ctx context.Context, a *earshot.App, data []byte) error {
 		return err
 	}
 	defer leave()
+	for range tries {
+		err := s.end(ctx, a, at)
+		if err == nil || earshot.CodeOf(err) != earshot.Conflict {
+			return err
+		}
+	}
+	return earshot.Errorf(earshot.Unavailable, "the entry that expires is being written")
+}
+
+// end tries once; it fails with Conflict if somebody wrote meanwhile.
+func (s *Store) end(ctx context.Context, a *earshot.App, at place) error {
 	r, err := s.records.Get(ctx, record(a.Slug, at.Channel, at.Key))
 	if err != nil {
 		return err
@@ -103,6 +115,12 @@ func (s *Store) expire(ctx context.Context, a *earshot.App, channel, key string,
 		}
 	case <-ctx.Done():
 		return &earshot.Error{Code: earshot.Unavailable, Text: "the expiry of an entry was not recorded in time", Err: context.Cause(ctx)}
+	}
+	if len(k.Done) > 0 {
+		// What is not to be written again is remembered, with the change that was
+		// announced last: nobody is told of this one.
+		_, err := s.put(ctx, record(a.Slug, channel, key), &kept{Revision: k.Revision, Written: k.Written, Done: k.Done}, revision, time.Now())
+		return err
 	}
 	return s.records.Delete(ctx, record(a.Slug, channel, key), revision)
 }

@@ -1,6 +1,9 @@
 package entry
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -27,6 +30,42 @@ type kept struct {
 	Written  int64  `cbor:"9,keyasint,omitempty"`
 	// Previous is the value before, for the event.
 	Previous []byte `cbor:"10,keyasint,omitempty"`
+	// Done are the writes with a Once of the last minutes, the newest last.
+	Done []done `cbor:"11,keyasint,omitempty"`
+	// Quiet says that there is no change: the record only remembers.
+	Quiet bool `cbor:"12,keyasint,omitempty"`
+}
+
+// A done is a write that is not to be done again.
+type done struct {
+	_   struct{} `cbor:",toarray"`
+	Sum uint64   // of its Once
+	At  int64    // Unix milliseconds
+}
+
+// maxDone bounds what an entry remembers.
+const maxDone = 1000
+
+func sumOf(once string) uint64 {
+	sum := sha256.Sum256([]byte(once))
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// did reports whether a write was done before.
+func (k *kept) did(w *Write, now time.Time) bool {
+	sum := sumOf(w.Once)
+	return w.Once != "" && slices.ContainsFunc(k.Done, func(d done) bool {
+		return d.Sum == sum && now.Sub(time.UnixMilli(d.At)) < repeat
+	})
+}
+
+// doing are the writes to be remembered with a further one.
+func (k *kept) doing(w *Write, now time.Time) []done {
+	all := slices.DeleteFunc(slices.Clone(k.Done), func(d done) bool { return now.Sub(time.UnixMilli(d.At)) >= repeat })
+	if w.Once != "" {
+		all = append(all, done{Sum: sumOf(w.Once), At: now.UnixMilli()})
+	}
+	return all[max(0, len(all)-maxDone):]
 }
 
 // read returns what a record holds; the zero kept if there is none.
@@ -38,7 +77,7 @@ func read(r hub.Record) (kept, error) {
 	if err := cbor.Unmarshal(r.Data, &k); err != nil {
 		return k, &earshot.Error{Code: earshot.Internal, Text: "an entry's record cannot be read", Err: err}
 	}
-	if k.Revision == 0 {
+	if k.Revision == 0 && !k.Quiet {
 		k.Revision, k.Written = r.Revision, r.Time.UnixMilli()
 	}
 	return k, nil
@@ -89,6 +128,9 @@ func (k *kept) ttl(now time.Time) time.Duration {
 	left := max(k.expires().Sub(now), time.Second)
 	if k.Emit {
 		left += owedFor
+	}
+	if len(k.Done) > 0 {
+		left = max(left, repeat)
 	}
 	return left
 }

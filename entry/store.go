@@ -127,12 +127,16 @@ func (s *Store) set(ctx context.Context, a *earshot.App, w *Write) (changed bool
 		if err := s.expire(ctx, a, w.Channel, w.Key, &old, r.Revision); err != nil {
 			return false, err
 		}
-		r, old = hub.Record{}, kept{}
+		return false, errChanged
+	}
+	if old.did(w, now) {
+		return false, s.repeated(ctx, a, w, old, now)
 	}
 	if w.Data == nil && !old.live(now) || w.Data != nil && old.live(now) && Equal(old.Data, w.Data) {
 		return false, s.renew(ctx, a, w, r.Revision, old)
 	}
 	k := w.keep(now)
+	k.Done = old.doing(w, now)
 	if old.live(now) && w.Emit {
 		k.Previous = old.Data
 	}
@@ -171,24 +175,33 @@ func (s *Store) put(ctx context.Context, at hub.Key, k *kept, revision uint64, n
 }
 
 // renew is a write of a value that is there already: it stays from now on for as
-// long as the write says. What its writer may not have come to do, since it
-// died, is done.
+// long as the write says.
 func (s *Store) renew(ctx context.Context, a *earshot.App, w *Write, revision uint64, k kept) error {
 	now := time.Now()
-	if k.Revision != 0 && now.Sub(time.UnixMilli(k.Written)) < repeat {
-		if err := s.announce(ctx, a, w, &k); err != nil {
-			return unfinished(err)
-		}
+	if w.Data == nil {
+		k.Data, k.Expires, k.Quiet = nil, 0, k.Revision == 0
 	}
-	if w.Data == nil || w.Store == earshot.Forever && k.Expires == 0 {
+	if err := s.repeated(ctx, a, w, k, now); err != nil {
+		return err
+	}
+	expires := w.keep(now).Expires
+	if expires == k.Expires && w.Once == "" {
 		return nil
 	}
-	k.Expires = w.keep(now).Expires
+	k.Expires, k.Done = expires, k.doing(w, now)
 	revision, err := s.put(ctx, record(a.Slug, w.Channel, w.Key), &k, revision, now)
 	if err != nil {
 		return err
 	}
 	return unfinished(s.wake(ctx, a, w.Channel, w.Key, k, revision))
+}
+
+// repeated does for who wrote what is there what he may not have come to do.
+func (s *Store) repeated(ctx context.Context, a *earshot.App, w *Write, k kept, now time.Time) error {
+	if k.Revision == 0 || k.expired(now) || now.Sub(time.UnixMilli(k.Written)) >= repeat {
+		return nil
+	}
+	return unfinished(s.announce(ctx, a, w, &k))
 }
 
 // announce tells observers, and records the event if one is to be.
@@ -200,6 +213,9 @@ func (s *Store) announce(ctx context.Context, a *earshot.App, w *Write, k *kept)
 	e := &hub.Event{Type: hub.EntryChanged, Entry: &hub.EventEntry{Previous: k.Previous, Expires: k.expires()}}
 	return s.hub.Announce(ctx, a, hub.Publication{Message: m, Emit: k.Emit, Event: e, Origin: w.Origin}, k.Revision)
 }
+
+// errChanged begins a write again.
+var errChanged = earshot.Errorf(earshot.Conflict, "the entry has changed")
 
 // unfinished is why a write fails that is in the record already.
 func unfinished(err error) error {
