@@ -40,26 +40,14 @@ type job struct {
 
 // carryOut carries out timers of one line, in their order, as far as this node
 // gets them.
-func (s *Timers) carryOut(some []*timer) []job {
+func (s *Timers) carryOut(jobs []job) {
 	ctx, cancel := context.WithTimeout(context.Background(), carryTime)
 	defer cancel()
-	jobs := s.jobs(some)
 	s.claimAll(ctx, jobs)
 	s.handleAll(ctx, jobs)
 	ctx, done := context.WithTimeout(context.Background(), endTime)
 	defer done()
 	each(len(jobs), claims, func(i int) { s.delete(ctx, &jobs[i]) })
-	return jobs
-}
-
-func (s *Timers) jobs(some []*timer) []job {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	jobs := make([]job, len(some))
-	for i, t := range some {
-		jobs[i] = job{t: t, revision: t.revision, born: t.born, tries: t.tries, over: t.done}
-	}
-	return jobs
 }
 
 // each calls f for the numbers below n, some at once.
@@ -124,7 +112,10 @@ func (s *Timers) claim(ctx context.Context, j *job) {
 	j.timer, j.claimed, j.revision = t, true, revision
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	j.t.revision = max(j.t.revision, revision)
+	if revision > j.t.revision {
+		j.t.revision = revision
+		s.unplace(j.t) // nobody else holds it
+	}
 }
 
 // lose notes that a job's record is gone, unless it is there again.
@@ -247,7 +238,8 @@ func (s *Timers) delete(ctx context.Context, j *job) {
 }
 
 // conclude puts a timer back to where it belongs. The lock is held.
-func (s *Timers) conclude(t *timer, j job) {
+func (s *Timers) conclude(j *job) {
+	t := j.t
 	t.state = waiting
 	switch {
 	case t.lost:
@@ -261,7 +253,7 @@ func (s *Timers) conclude(t *timer, j job) {
 		s.bury(t)
 		return
 	case j.over || j.err != nil:
-		s.fail(t, &j)
+		s.fail(t, j)
 	}
 	s.settle(t)
 }

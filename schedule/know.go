@@ -173,7 +173,7 @@ func (s *Timers) unplace(t *timer) {
 	}
 	if t.held {
 		t.held = false
-		s.free(t.line, -1)
+		s.free(t)
 	}
 }
 
@@ -182,7 +182,8 @@ func (s *Timers) unplace(t *timer) {
 func (s *Timers) hold(t *timer) {
 	t.held = true
 	t.rest = time.Now().Add(claimHold)
-	s.lineAt(t.line).held++
+	l := s.lineAt(t.line)
+	l.held = append(l.held, t)
 }
 
 // settle lets a timer wait for what it has to wait for. The lock is held.

@@ -1,6 +1,9 @@
 package schedule
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// nap is how long run sleeps at the most while it waits for a time on the
@@ -14,9 +17,9 @@ const (
 type line struct {
 	name  uint64
 	due   queue
-	held  int  // timers of it that other nodes carry out
-	busy  bool // timers of it are carried out here
-	ready bool // it is among those that are
+	held  []*timer // that other nodes carry out
+	busy  bool     // timers of it are carried out here
+	ready bool     // it is among those that are
 }
 
 // lineAt finds a line, or makes it. The lock is held.
@@ -29,23 +32,35 @@ func (s *Timers) lineAt(name uint64) *line {
 	return l
 }
 
-// free counts the timers of a line that other nodes carry out. The lock is held.
-func (s *Timers) free(name uint64, held int) {
-	l := s.lineAt(name)
-	l.held += held
+// free notes that no other node carries the timer out any more. The lock is held.
+func (s *Timers) free(t *timer) {
+	l := s.lineAt(t.line)
+	if i := slices.Index(l.held, t); i >= 0 {
+		l.held = slices.Delete(l.held, i, i+1)
+	}
 	s.offer(l)
+}
+
+// next is the timer of the line that this node may carry out next; nil if there
+// is none, or another node carries out one that comes before.
+func (l *line) next() *timer {
+	t := l.due.first()
+	if t == nil || slices.ContainsFunc(l.held, func(h *timer) bool { return earlier(h, t) }) {
+		return nil
+	}
+	return t
 }
 
 // offer lets a line that has something to do wait for a worker, and forgets one
 // that has not. The lock is held.
 func (s *Timers) offer(l *line) {
 	switch {
-	case l.busy || l.held > 0 || l.ready:
-	case l.due.Len() > 0:
+	case l.busy || l.ready:
+	case l.next() != nil:
 		l.ready = true
 		s.ready = append(s.ready, l)
 		s.signal()
-	default:
+	case l.due.Len() == 0 && len(l.held) == 0:
 		delete(s.lines, l.name)
 	}
 }
@@ -127,24 +142,24 @@ func (s *Timers) rested(t *timer) {
 
 // begin sets a worker to what is due of a line. The lock is held.
 func (s *Timers) begin(l *line) {
-	if l.held > 0 || l.due.Len() == 0 {
+	jobs := make([]job, 0, min(l.due.Len(), chunk))
+	for t := l.next(); t != nil && len(jobs) < chunk; t = l.next() {
+		l.due.remove(t)
+		t.state = running
+		jobs = append(jobs, job{t: t, revision: t.revision, born: t.born, tries: t.tries, over: t.done})
+	}
+	if len(jobs) == 0 {
 		s.offer(l)
 		return
-	}
-	some := make([]*timer, 0, min(l.due.Len(), chunk))
-	for len(some) < chunk && l.due.Len() > 0 {
-		t := l.due.pop()
-		t.state = running
-		some = append(some, t)
 	}
 	l.busy = true
 	s.busy++
 	s.running.Go(func() {
-		outcomes := s.carryOut(some)
+		s.carryOut(jobs)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		for i, t := range some {
-			s.conclude(t, outcomes[i])
+		for i := range jobs {
+			s.conclude(&jobs[i])
 		}
 		s.busy--
 		l.busy = false
