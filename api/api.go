@@ -16,6 +16,7 @@ import (
 type Publisher interface {
 	PublishAsync(ctx context.Context, a *earshot.App, p hub.Publication, done func(hub.Appended, error))
 	Kick(s hub.Selection) (closed int, err error)
+	Info(ctx context.Context, a *earshot.App, channel string) (hub.Info, error)
 }
 
 // Deps is what the API works with.
@@ -63,6 +64,7 @@ func New(d Deps) *API {
 func (a *API) Routes(handle func(pattern string, h http.Handler)) {
 	handle("POST /publish", a.keyed(a.publish))
 	handle("POST /connections/disconnect", a.keyed(a.disconnect))
+	handle("GET /channels/{name}", a.keyed(a.channel))
 	handle("GET /healthz", http.HandlerFunc(a.healthz))
 	handle("GET /readyz", http.HandlerFunc(a.readyz))
 	handle("GET /metrics", metricsHandler(a.sources))

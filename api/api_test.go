@@ -27,6 +27,8 @@ type published struct {
 	all    []hub.Publication
 	apps   []string
 	kicked []hub.Selection
+	asked  []string
+	info   hub.Info
 	// answer says what becomes of a message; nil accepts it.
 	answer func(p hub.Publication) (hub.Appended, error)
 	// hold keeps the outcomes back.
@@ -48,6 +50,11 @@ func (h *published) PublishAsync(_ context.Context, a *earshot.App, p hub.Public
 func (h *published) Kick(s hub.Selection) (int, error) {
 	h.kicked = append(h.kicked, s)
 	return 2, nil
+}
+
+func (h *published) Info(_ context.Context, a *earshot.App, channel string) (hub.Info, error) {
+	h.asked = append(h.asked, a.Slug+" "+channel)
+	return h.info, nil
 }
 
 type world struct {

@@ -5,13 +5,18 @@
 //	POST …/2015-03-31/functions/{name or ARN}/invocations
 //	                              a message, as AWS's SDKs invoke Lambda functions
 //	POST /connections/disconnect  ends connections by id or by user
+//	GET  /channels/{name}         how many hear a channel, and who is present
 //	GET  /healthz                 200 while the process runs
 //	GET  /readyz                  200 when it serves, else 503 with a word why
 //	GET  /metrics                 Prometheus text
 //
-// /publish and /connections want a publish key of the app: Authorization: Bearer
-// KEY. The key names the app; where the request's host names another, it is
-// refused.
+// /publish, /connections and /channels want a publish key of the app:
+// Authorization: Bearer KEY. The key names the app; where the request's host names
+// another, it is refused.
+//
+// A channel's name in a path is percent-encoded, a slash as %2F. A channel that
+// nobody knows has no subscriptions and is no error; {"name","subscriptionsCount"}
+// has "members" too where the name begins with "presence.".
 //
 // # Publishing
 //

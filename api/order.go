@@ -243,12 +243,10 @@ func (r *request) store(otherwise time.Duration) (time.Duration, error) {
 
 // checkNames asks for names that a client could subscribe to.
 func checkNames(channel, event string) error {
-	if err := earshot.CheckChannel(channel); err != nil {
+	if err := checkChannel(channel); err != nil {
 		return err
 	}
 	switch {
-	case strings.ContainsAny(channel, "*#, \t\r\n"):
-		return invalid("CHANNEL_NAME", "a channel name has no *, #, comma or white space")
 	case strings.TrimSpace(event) == "":
 		return invalid("EVENT_NAME", "the event name is empty")
 	case utf8.RuneCountInString(event) > maxEvent:
