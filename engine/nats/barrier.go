@@ -75,6 +75,7 @@ func (e *Engine) runBarrier() {
 func (e *Engine) pass() {
 	b := &e.barrier
 	waiting, upto, stored, n := b.take(), e.pipe.mark(), e.newest.Load(), e.links.Load()
+	written := e.shown.newest.Load()
 	begin := time.Now()
 	var err error
 	if b.reopen.Swap(false) {
@@ -89,6 +90,7 @@ func (e *Engine) pass() {
 		e.breaks(n, "syncing the disk: "+err.Error())
 	} else {
 		b.durable.Store(stored)
+		raise(&e.shown.durable, written)
 		e.pipe.release(upto)
 	}
 	for _, s := range waiting {

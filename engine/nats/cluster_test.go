@@ -68,7 +68,7 @@ func freeAddresses(t *testing.T, n int) (all []string) {
 func startMember(t *testing.T, dir string, i int, routes []string) *server.Server {
 	t.Helper()
 	var b strings.Builder
-	fmt.Fprintf(&b, "server_name: n%d\nlisten: \"127.0.0.1:-1\"\njetstream { store_dir: %q, max_file_store: 8GB, max_memory_store: 256MB }\n",
+	fmt.Fprintf(&b, "server_name: n%d\nlisten: \"127.0.0.1:-1\"\njetstream { store_dir: %q, max_file_store: 1TB, max_memory_store: 256MB }\n",
 		i, filepath.Join(dir, fmt.Sprint(i)))
 	if len(routes) > 1 {
 		fmt.Fprintf(&b, "cluster { name: c, listen: %q, no_advertise: true, routes: [\"nats://%s\"] }\n",
@@ -209,7 +209,10 @@ func (c *cluster) promises(t *testing.T, o enginetest.Options, buckets int) *eng
 	s := &enginetest.Cluster{
 		Cut:      func(node int) { proxies[node].set(true) },
 		Restore:  func(node int) { proxies[node].set(false) },
-		StepDown: func() { c.ask(t, user, "$JS.API.STREAM.LEADER.STEPDOWN."+logStream) },
+		StepDown: func() {
+			c.ask(t, user, "$JS.API.STREAM.LEADER.STEPDOWN."+logStream)
+			c.ask(t, user, "$JS.API.STREAM.LEADER.STEPDOWN."+recordStream)
+		},
 	}
 	fill := func() {
 		s.Nodes = nil

@@ -88,8 +88,9 @@ func (c *Config) embedded() bool { return len(c.URLs) == 0 }
 
 // The streams.
 const (
-	logStream   = "EARSHOT"
-	stateStream = "EARSHOT_STATE"
-	spentStream = "EARSHOT_SPENT"
-	eventStream = "EARSHOT_EVENTS"
+	logStream    = "EARSHOT"
+	stateStream  = "EARSHOT_STATE"
+	spentStream  = "EARSHOT_SPENT"
+	recordStream = "EARSHOT_RECORDS"
+	eventStream  = "EARSHOT_EVENTS"
 )

@@ -46,6 +46,8 @@ type Engine struct {
 	pipe     pipeline
 	audits   audits
 	heard    heard
+	shown    shown
+	turns    turns
 	stats    counters
 
 	slots  chan struct{} // one for each append under way

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -44,8 +45,10 @@ func (e *Engine) up(ctx context.Context) error {
 		l.close()
 		return fmt.Errorf("log: %w", err)
 	}
+	e.shown.newest.Store(e.shown.durable.Load()) // what was not on disk may be gone
 	e.link.Store(l)
 	e.failed.Store(nil)
+	e.turns.turn()
 	return nil
 }
 
@@ -135,7 +138,7 @@ func (l *link) makeStreams(ctx context.Context) error {
 		},
 		{
 			Name: recordStream, Subjects: []string{subjectRecord + ">"}, Storage: jetstream.FileStorage,
-			MaxMsgsPerSubject: 1, AllowMsgTTL: true, AllowDirect: false, SubjectDeleteMarkerTTL: markerTTL,
+			MaxMsgsPerSubject: 1, AllowMsgTTL: true, AllowDirect: true, SubjectDeleteMarkerTTL: markerTTL,
 		},
 		{
 			Name: eventStream, Subjects: []string{subjectEvent + ">"}, Storage: jetstream.FileStorage,
@@ -166,6 +169,7 @@ func (l *link) makeStreams(ctx context.Context) error {
 const (
 	codeNoPeers     = 10005
 	codeFull        = 10023
+	codeStorageFull = 10047
 	codeNoCluster   = 10074
 	codeWrongLast   = 10071
 	codeWrongLast2  = 10164
@@ -195,7 +199,7 @@ func (l *link) makeStream(ctx context.Context, c jetstream.StreamConfig) (jetstr
 			l.replicas, wait = 1, false
 		}
 		if wait && (l.engine.config.embedded() || !l.again(ctx)) {
-			if api != nil && int(api.ErrorCode) == codeNoPeers {
+			if api != nil && int(api.ErrorCode) == codeNoPeers && !strings.Contains(api.Description, "insufficient storage") {
 				return nil, fmt.Errorf("the cluster has not three servers; two are no safer than one, so use one or three: %w", err)
 			}
 			return nil, err
@@ -225,7 +229,8 @@ func (l *link) stream(ctx context.Context, c jetstream.StreamConfig) (jetstream.
 	is := s.CachedInfo().Config
 	l.replicas = is.Replicas
 	if is.MaxMsgsPerSubject == c.MaxMsgsPerSubject && max(is.MaxBytes, 0) == max(c.MaxBytes, 0) &&
-		is.Discard == c.Discard && is.MaxAge == c.MaxAge {
+		is.Discard == c.Discard && is.MaxAge == c.MaxAge && is.AllowDirect == c.AllowDirect &&
+		is.SubjectDeleteMarkerTTL == c.SubjectDeleteMarkerTTL {
 		return s, nil
 	}
 	c.Replicas = is.Replicas
@@ -297,6 +302,7 @@ var errLost = errors.New("the connection to the log was lost")
 func (l *link) onReconnect(c *natsgo.Conn) {
 	l.engine.log.Info("connected to NATS again", "server", c.ConnectedServerName())
 	l.engine.wantAudit(true)
+	l.engine.turns.turn()
 }
 
 // onClosed notices the end of a connection that nobody wanted.

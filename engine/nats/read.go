@@ -105,36 +105,51 @@ func (l *link) askDirect(ctx context.Context, request []byte, n int) (ms []store
 // askStream sends one direct read to a stream and collects its answers: up to n
 // and an end, or, for 0, the one answer of a read that is no batch.
 func (l *link) askStream(ctx context.Context, stream string, request []byte, n int) (ms []stored, more bool, err error) {
-	b := &batch{make(chan *natsgo.Msg, n+1), make(chan struct{})}
-	id, reply, err := l.calls.begin(b, time.Time{})
+	answers, end, err := l.collect(ctx, stream, request, n)
 	if err != nil {
 		return nil, false, err
 	}
+	for _, m := range answers {
+		s, ok := readStored(m)
+		if !ok {
+			return nil, false, errors.New("an answer without a sequence")
+		}
+		ms = append(ms, s)
+	}
+	if end == nil {
+		return ms, true, nil
+	}
+	return endOfBatch(end, header(end, headerStatus), ms)
+}
+
+// collect sends one direct read and returns its answers: up to n and the end, or
+// one without an end for 0.
+func (l *link) collect(ctx context.Context, stream string, request []byte, n int) (ms []*natsgo.Msg, end *natsgo.Msg, err error) {
+	b := &batch{make(chan *natsgo.Msg, n+1), make(chan struct{})}
+	id, reply, err := l.calls.begin(b, time.Time{})
+	if err != nil {
+		return nil, nil, err
+	}
 	defer l.calls.take(id)
 	if err := l.conn.PublishRequest("$JS.API.DIRECT.GET."+stream, reply, request); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	patience := time.NewTimer(askedAgain)
 	defer patience.Stop()
 	for {
 		select {
 		case <-b.lost:
-			return nil, false, errLost
+			return nil, nil, errLost
 		case <-patience.C:
-			return nil, false, errSilent
+			return nil, nil, errSilent
 		case <-ctx.Done():
-			return nil, false, context.Cause(ctx)
+			return nil, nil, context.Cause(ctx)
 		case m := <-b.answers:
-			if status := header(m, headerStatus); status != "" {
-				return endOfBatch(m, status, ms)
+			if header(m, headerStatus) != "" {
+				return ms, m, nil
 			}
-			s, ok := readStored(m)
-			if !ok {
-				return nil, false, errors.New("an answer without a sequence")
-			}
-			ms = append(ms, s)
-			if n == 0 {
-				return ms, true, nil
+			if ms = append(ms, m); n == 0 {
+				return ms, nil, nil
 			}
 			patience.Reset(askedAgain)
 		}

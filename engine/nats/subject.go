@@ -16,7 +16,7 @@ const (
 	subjectControl = "t"
 	subjectState   = "earshot.state."
 	subjectSpent   = "earshot.spent."
-	subjectRecord  = "earshot.record."
+	subjectRecord  = "earshot.records."
 	subjectEvent   = "earshot.event."
 	// appProbe is where an app stands in the subject of a probe. No app can have
 	// it: it is the empty level.
