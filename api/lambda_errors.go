@@ -71,7 +71,7 @@ func (in *invocation) fault(out outcome, event bool) error {
 	e := earshot.AsError(out.err)
 	final := !e.Code.Temporary() && e.Code != earshot.Internal
 	if e.Code == earshot.Unknown {
-		final = !repeatable(out.order)
+		final = out.order == nil || !out.order.repeatable
 	}
 	switch {
 	case e.Reason == "JSON":
@@ -88,19 +88,6 @@ func (in *invocation) fault(out outcome, event bool) error {
 		return nil
 	}
 	return out.err
-}
-
-// repeatable reports whether carrying out an order again does nothing new.
-func repeatable(o *order) bool {
-	switch {
-	case o == nil || o.expression != "":
-		return false
-	case o.message != nil:
-		return o.message.Key != ""
-	case o.entry != nil:
-		return o.entry.Once != ""
-	}
-	return true // a reaction is there or not
 }
 
 // refuse answers an error that is not the function's. What is our own fault is

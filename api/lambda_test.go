@@ -394,12 +394,12 @@ func (s planned) Parse(expression, zone string) (time.Time, error) {
 
 func (s planned) Publish(_ context.Context, a *earshot.App, at time.Time, p hub.Publication) (string, error) {
 	s.later = append(s.later, a.Slug+" "+p.Message.Event+" "+p.Key+at.Format(" 2006"))
-	return "ID1", s.err
+	return "arn:aws:scheduler:ID1", s.err
 }
 
 func (s planned) Set(_ context.Context, a *earshot.App, at time.Time, e api.Entry) (string, error) {
 	s.later = append(s.later, a.Slug+" "+e.Key+at.Format(" 2006"))
-	return "ID2", s.err
+	return "arn:aws:scheduler:ID2", s.err
 }
 
 func TestCommands(t *testing.T) {
@@ -440,8 +440,8 @@ func TestScheduled(t *testing.T) {
 	w := newWorld(t)
 	const at = `,"scheduleExpression":"at(2030-01-01T00:00:00)"`
 	w.wants(w.post("/publish", "key-one", `{"channel":"c","event":"e","eagerIdGeneration":true,"deduplicationId":"d"`+at+`,"scheduleExpressionTimezone":"Europe/Berlin"}`),
-		202, `{"channel":"c","event":"e","scheduleArn":"arn:aws:scheduler:us-east-1:000000000000:schedule/one/ID1"}`)
-	w.wants(w.invoke(call{body: `{"channel":"c","event":"hotsock.channelStorageSet","key":"k"` + at + `}`}), 200, `schedule/one/ID2"`)
+		202, `{"channel":"c","event":"e","scheduleArn":"arn:aws:scheduler:ID1"}`)
+	w.wants(w.invoke(call{body: `{"channel":"c","event":"hotsock.channelStorageSet","key":"k"` + at + `}`}), 200, `arn:aws:scheduler:ID2"`)
 	w.wants(w.post("/publish", "key-one", `{"channel":"c","event":"e","scheduleExpression":"rate(1 minute)"}`), 400, "SCHEDULE")
 	w.wants(w.post("/publish", "key-one", `{"channel":"c","event":"e"`+at+`,"scheduleExpressionTimezone":7}`), 400, "MEMBER_TYPE")
 	w.wants(w.post("/publish", "key-one", `{"channel":"c","event":"e","scheduleExpressionTimezone":7}`), 202, `{"channel":"c","event":"e"}`)

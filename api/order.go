@@ -73,10 +73,11 @@ type Schedule interface {
 	// Parse reads a schedule expression, "at(2026-12-24T18:00:00)", in a time zone,
 	// empty for UTC. It fails with Invalid.
 	Parse(expression, zone string) (time.Time, error)
-	// Publish keeps a publication until its time; the id names it meanwhile.
-	Publish(ctx context.Context, a *earshot.App, at time.Time, p hub.Publication) (id string, err error)
+	// Publish keeps a publication until its time. It returns its name, which has
+	// the form of an ARN of AWS's scheduler.
+	Publish(ctx context.Context, a *earshot.App, at time.Time, p hub.Publication) (arn string, err error)
 	// Set keeps a write until its time.
-	Set(ctx context.Context, a *earshot.App, at time.Time, e Entry) (id string, err error)
+	Set(ctx context.Context, a *earshot.App, at time.Time, e Entry) (arn string, err error)
 }
 
 // A request is a message as it is published. Its members are those of AWS
@@ -101,9 +102,11 @@ type order struct {
 	message        *hub.Publication
 	entry          *Entry
 	reaction       *Reaction
-	// deduplicated says that the request brought a key of its own.
-	deduplicated bool
-	wantID       bool
+	// deduplication is the key that the request brought, repeatable says that
+	// another attempt at it does nothing new.
+	deduplication string
+	repeatable    bool
+	wantID        bool
 	// expression and zone say when, empty for now.
 	expression, zone string
 }
@@ -130,7 +133,7 @@ func read(text jsontext.Value, from source) (*order, error) {
 	if len(deref(r.DeduplicationID)) > maxKey {
 		return nil, invalid("DEDUPLICATION_ID", "deduplicationId may have 256 bytes at the most")
 	}
-	o.deduplicated = deref(r.DeduplicationID) != ""
+	o.deduplication = deref(r.DeduplicationID)
 	switch o.event {
 	case setEntry:
 		return o, r.set(o, from)
@@ -147,12 +150,14 @@ func (r *request) publish(o *order, from source) error {
 	}
 	o.message = &hub.Publication{
 		Message: &earshot.Message{Channel: o.channel, Event: o.event, Kind: earshot.JSON, Data: r.Data, Store: store},
-		Key:     deref(r.DeduplicationID), WantID: o.wantID, Emit: isTrue(r.EmitPubSubEvent), Origin: from.origin,
+		Key:     o.deduplication, WantID: o.wantID, Emit: isTrue(r.EmitPubSubEvent), Origin: from.origin,
 	}
 	// The keys of live channels are kept in little memory, for who asks for it.
 	if o.message.Key == "" && !from.app.Rule(o.channel).Live {
 		o.message.Key = from.once
 	}
+	// Two schedules of one key are due together, and the first is carried out.
+	o.repeatable = o.message.Key != ""
 	return nil
 }
 
@@ -165,7 +170,7 @@ func (r *request) set(o *order, from source) error {
 		return invalid("STORE", "store of an entry is -1 or at least 1 second")
 	}
 	e := &Entry{
-		Channel: o.channel, Data: r.Data, Store: store, Emit: isTrue(r.EmitPubSubEvent), Origin: from.origin, Once: deref(r.DeduplicationID),
+		Channel: o.channel, Data: r.Data, Store: store, Emit: isTrue(r.EmitPubSubEvent), Origin: from.origin, Once: o.deduplication,
 	}
 	if r.Key == nil {
 		return invalid("MEMBER_MISSING", setEntry+" needs a key")
@@ -179,7 +184,7 @@ func (r *request) set(o *order, from source) error {
 	if e.Once == "" {
 		e.Once = from.once
 	}
-	o.entry = e
+	o.entry, o.repeatable = e, e.Once != ""
 	return nil
 }
 
@@ -204,6 +209,7 @@ func (r *request) react(o *order, from source) error {
 	case o.expression != "":
 		return invalid("SCHEDULE", "a reaction cannot be scheduled")
 	}
+	o.repeatable = true
 	o.reaction = &Reaction{
 		Channel: o.channel, MessageID: id, Value: d.Reaction, Remove: d.Action == "remove", UID: *d.UID,
 		Emit: isTrue(r.EmitPubSubEvent), Origin: from.origin,

@@ -34,10 +34,9 @@ type source struct {
 
 // A result is what became of a message.
 type result struct {
-	Channel string `json:"channel,omitzero"`
-	Event   string `json:"event,omitzero"`
-	ID      string `json:"id,omitzero"`
-	// ScheduleARN is of the form that a scheduler of AWS names its schedules in.
+	Channel     string   `json:"channel,omitzero"`
+	Event       string   `json:"event,omitzero"`
+	ID          string   `json:"id,omitzero"`
 	ScheduleARN string   `json:"scheduleArn,omitzero"`
 	Error       *failure `json:"error,omitzero"`
 }
@@ -111,10 +110,9 @@ func (a *API) publishBatch(w http.ResponseWriter, r *http.Request, from source, 
 // An outcome is what became of one message.
 type outcome struct {
 	order *order // nil if it could not be read
-	// id is the message's; of a schedule, scheduleARN.
-	id          earshot.ID
-	scheduleARN string
-	err         error
+	id    earshot.ID
+	arn   string // of a schedule
+	err   error
 }
 
 func (o *outcome) result() result {
@@ -127,7 +125,7 @@ func (o *outcome) result() result {
 		out.Error = &f
 		return out
 	}
-	out.ScheduleARN = o.scheduleARN
+	out.ScheduleARN = o.arn
 	if o.order.wantID && !o.id.IsZero() {
 		out.ID = o.id.String()
 	}
@@ -173,7 +171,7 @@ func (a *API) carryOut(ctx context.Context, app *earshot.App, o *order, done fun
 		a.hub.PublishAsync(ctx, app, *o.message, func(r hub.Appended, err error) {
 			// A message that came before has an id of its own; this one gets one that
 			// no message has. A repeated request is the same message.
-			if r.Duplicate && o.deduplicated {
+			if r.Duplicate && o.deduplication != "" {
 				r.ID = unusedID()
 			}
 			done(outcome{id: r.ID, err: err})
@@ -194,14 +192,13 @@ func (a *API) later(ctx context.Context, app *earshot.App, o *order) outcome {
 	if err != nil {
 		return outcome{err: err}
 	}
-	var id string
 	if o.entry != nil {
-		id, err = a.schedule.Set(ctx, app, at, *o.entry)
-	} else {
-		o.message.WantID = false
-		id, err = a.schedule.Publish(ctx, app, at, *o.message)
+		arn, err := a.schedule.Set(ctx, app, at, *o.entry)
+		return outcome{arn: arn, err: err}
 	}
-	return outcome{scheduleARN: "arn:aws:scheduler:us-east-1:000000000000:schedule/" + app.Slug + "/" + id, err: err}
+	o.message.WantID = false
+	arn, err := a.schedule.Publish(ctx, app, at, *o.message)
+	return outcome{arn: arn, err: err}
 }
 
 // unusedID is the id of no message: it has no position.
@@ -258,7 +255,7 @@ func explain(err error, o *order) error {
 	e := *earshot.AsError(err)
 	e.Reason = "UNKNOWN_OUTCOME"
 	e.Text = "the message may have been published; it had no deduplicationId, so repeating it may publish it twice"
-	if o != nil && o.deduplicated {
+	if o != nil && o.deduplication != "" {
 		e.Text = "the message may have been published; repeating it with the same deduplicationId is safe"
 	}
 	return &e

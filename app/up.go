@@ -12,6 +12,7 @@ import (
 	"github.com/earshot-io/earshot/console"
 	"github.com/earshot-io/earshot/hub"
 	"github.com/earshot-io/earshot/proto"
+	"github.com/earshot-io/earshot/schedule"
 	"github.com/earshot-io/earshot/transport"
 	"github.com/earshot-io/earshot/webhook"
 	"github.com/earshot-io/earshot/ws"
@@ -58,8 +59,20 @@ func (a *App) bringUp(ctx context.Context) error {
 	a.onStop("transport", carrier.Close)
 	carrier.Start()
 
+	timers := schedule.New(engine, a.log.With("part", "schedules"))
+	kept := keep(a.hub, engine, a.apps, timers)
+	timers.Start()
+	a.onStop("schedules", func(context.Context) error { timers.Close(); return nil })
+
+	proxies, err := a.config.Proxies()
+	if err != nil {
+		return err
+	}
+	from := transport.Proxies(proxies).Client
 	tokens := auth.NewVerifier(a.apps, engine)
-	endpoints, err := a.speak(proto.Deps{Hub: a.hub, Apps: a.apps, Tokens: tokens, Log: a.log})
+	endpoints, err := a.speak(proto.Deps{
+		Hub: a.hub, Apps: a.apps, Tokens: tokens, Entries: kept.entries, Reactions: kept.reactions, Client: from, Log: a.log,
+	})
 	if err != nil {
 		return err
 	}
@@ -67,10 +80,6 @@ func (a *App) bringUp(ctx context.Context) error {
 		Connections: a.config.Limits.Connections, ConnectRate: float64(a.config.Limits.ConnectRate),
 		PerAddress: a.config.Limits.ConnectionsPerAddress, PerUser: a.config.Limits.ConnectionsPerUser,
 	})
-	proxies, err := a.config.Proxies()
-	if err != nil {
-		return err
-	}
 	sockets, err := ws.New(
 		ws.Config{
 			PingEvery: pingEvery(time.Duration(a.config.WebSocket.PingEvery)), MaxMessage: int(a.config.WebSocket.MaxMessage),
@@ -84,7 +93,8 @@ func (a *App) bringUp(ctx context.Context) error {
 
 	mux := http.NewServeMux()
 	served := api.New(api.Deps{
-		Hub: a.hub, Apps: a.apps, Ready: a.whyNot, Log: a.log, Client: transport.Proxies(proxies).Client,
+		Hub: a.hub, Apps: a.apps, Storage: storage{kept}, Reactions: reactions{kept}, Schedule: scheduler{kept},
+		Ready: a.whyNot, Log: a.log, Client: from,
 		Metrics: []api.Source{
 			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), engineFigures(engine),
 			api.ProcessFigures(), eventFigures(events),
