@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/hub"
+	"github.com/earshot-io/earshot/webhook"
 )
 
 // A Publisher is what the API needs of the hub.
@@ -31,6 +33,8 @@ type Deps struct {
 	// Client says from where a request came, behind proxies too, and whether by
 	// TLS; nil if nobody knows.
 	Client func(*http.Request) (addr netip.Addr, secure bool)
+	// Events are told to webhooks and read as a stream; nil if none are recorded.
+	Events *webhook.Events
 	// Ready returns nil when the server serves, else a word why it does not:
 	// "starting", "stopping". It may be called at any time.
 	Ready func() error
@@ -47,6 +51,8 @@ type API struct {
 	reactions Reactions
 	schedule  Schedule
 	client    func(*http.Request) (netip.Addr, bool)
+	events    *webhook.Events
+	streams   atomic.Int64 // being read
 	ready     func() error
 	sources   []Source
 	log       *slog.Logger
@@ -56,7 +62,7 @@ type API struct {
 func New(d Deps) *API {
 	return &API{
 		hub: d.Hub, apps: d.Apps, storage: d.Storage, reactions: d.Reactions, schedule: d.Schedule, client: d.Client,
-		ready: d.Ready, sources: d.Metrics, log: d.Log,
+		events: d.Events, ready: d.Ready, sources: d.Metrics, log: d.Log,
 	}
 }
 
@@ -65,6 +71,10 @@ func (a *API) Routes(handle func(pattern string, h http.Handler)) {
 	handle("POST /publish", a.keyed(a.publish))
 	handle("POST /connections/disconnect", a.keyed(a.disconnect))
 	handle("GET /channels/{name}", a.keyed(a.channel))
+	handle("GET /events", a.withEvents(a.stream))
+	handle("GET /webhooks", a.withEvents(a.webhooks))
+	handle("GET /webhooks/{id}/dead", a.withEvents(a.dead))
+	handle("POST /webhooks/{id}/replay", a.withEvents(a.replay))
 	handle("GET /healthz", http.HandlerFunc(a.healthz))
 	handle("GET /readyz", http.HandlerFunc(a.readyz))
 	handle("GET /metrics", metricsHandler(a.sources))

@@ -6,13 +6,17 @@
 //	                              a message, as AWS's SDKs invoke Lambda functions
 //	POST /connections/disconnect  ends connections by id or by user
 //	GET  /channels/{name}         how many hear a channel, and who is present
+//	GET  /events                  the app's events, as a stream
+//	GET  /webhooks                the app's webhooks, and how they are
+//	GET  /webhooks/{id}/dead      events that a webhook did not take
+//	POST /webhooks/{id}/replay    tells a webhook of them once more
 //	GET  /healthz                 200 while the process runs
 //	GET  /readyz                  200 when it serves, else 503 with a word why
 //	GET  /metrics                 Prometheus text
 //
-// /publish, /connections and /channels want a publish key of the app:
-// Authorization: Bearer KEY. The key names the app; where the request's host names
-// another, it is refused.
+// All but the last three want a publish key of the app: Authorization: Bearer
+// KEY. The key names the app; where the request's host names another, it is
+// refused.
 //
 // A channel's name in a path is percent-encoded, a slash as %2F. A channel that
 // nobody knows has no subscriptions and is no error; {"name","subscriptionsCount"}
@@ -67,6 +71,34 @@
 // deduplicationId or, on a logged channel, the same Amz-Sdk-Invocation-Id, which
 // SDKs send and which counts as one where there is none. All other exceptions
 // have AWS's names in X-Amzn-Errortype.
+//
+// # Events
+//
+// GET /events is an endless answer of server-sent events for an app that has
+// webhooks or records events. Each has id, its place in the stream, data, the
+// envelope as webhooks get it in one line of JSON, and webhook-id, the event's own
+// id, which other readers of the format ignore:
+//
+//	id: 01JD…
+//	webhook-id: evt_01JD…
+//	data: {"source":"hotsock.v1","type":"hotsock.subscribed",…}
+//
+// ?after=ID, or the header Last-Event-ID, goes on behind a place, 0 from the
+// oldest event that is kept; without either it begins now. Where events behind
+// the place are not kept any more, the answer begins with "event: gap". The order
+// is that in which events were recorded, and an event comes once but for rare
+// repeats, which have one webhook-id. A line that begins with a colon comes every
+// 15 seconds at the latest. An id without data is a place to come back to. The answer ends when the server stops.
+//
+// GET /webhooks is {"webhooks":[{"id","url","events","waiting","oldest","behind",
+// "deliveredAt","failedAt","reason","dead","deadMore"}]}: waiting is how many
+// channels and connections have events that were not taken, since oldest; behind
+// is how many events were recorded and not looked at. dead counts up to 100.
+//
+// GET /webhooks/{id}/dead?after=ID&limit=N is {"events":[{"id","type","recordedAt",
+// "diedAt","tries","reason","event"}],"more"}. POST /webhooks/{id}/replay tells the
+// webhook again, of {"ids":[…]} or, without a body, of all, and is answered by 202
+// with {"replayed"}.
 //
 // # Errors
 //

@@ -75,6 +75,9 @@ func (s *Events) floor(ctx context.Context, app string) (f floor, err error) {
 	return f, cbor.Unmarshal(r.Data, &f)
 }
 
+// Place is where the stream stands.
+func (st *Stream) Place() earshot.ID { return earshot.NewID(time.Now(), st.at) }
+
 // Read returns the next events; none if there are none now.
 func (st *Stream) Read(ctx context.Context) ([]Told, error) {
 	st.news = st.s.news.next() // before reading, so that none is missed
