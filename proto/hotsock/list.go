@@ -100,11 +100,16 @@ func listed(messages []*earshot.Message, reactions map[earshot.ID][]reaction.Rea
 	}
 	b := append(make([]byte, 0, size), `{"messages":[`...)
 	for i, m := range messages {
+		before := len(b)
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = message(b, m, true)
 		b = append(reactedTo(b[:len(b)-1], reactions[m.ID], expand), '}')
+		if i > 0 && len(b) > pageBytes {
+			b = b[:before] // as JSON it may be longer than as it is stored
+			break
+		}
 	}
 	return append(b, "]}"...)
 }
