@@ -109,9 +109,21 @@ func (s scheduler) Publish(ctx context.Context, a *earshot.App, at time.Time, p 
 	return schedule.ARN(scheduleRegion, a.Slug, id), err
 }
 
-// Set keeps a write until its time. What could not be written then is refused now.
+// Set keeps a write until its time.
 func (s scheduler) Set(ctx context.Context, a *earshot.App, at time.Time, e api.Entry) (string, error) {
-	w := writeOf(e)
+	return s.setLater(ctx, a, at, writeOf(e))
+}
+
+// clientScheduler keeps orders for later for package proto.
+type clientScheduler struct{ scheduler }
+
+// Set keeps a write until its time.
+func (s clientScheduler) Set(ctx context.Context, a *earshot.App, at time.Time, w entry.Write) (string, error) {
+	return s.setLater(ctx, a, at, w)
+}
+
+// setLater keeps a write. What could not be written then is refused now.
+func (s *stores) setLater(ctx context.Context, a *earshot.App, at time.Time, w entry.Write) (string, error) {
 	if err := entry.CheckKey(w.Key); err != nil {
 		return "", err
 	}

@@ -71,7 +71,8 @@ func (a *App) bringUp(ctx context.Context) error {
 	from := transport.Proxies(proxies).Client
 	tokens := auth.NewVerifier(a.apps, engine)
 	endpoints, err := a.speak(proto.Deps{
-		Hub: a.hub, Apps: a.apps, Tokens: tokens, Entries: kept.entries, Reactions: kept.reactions, Client: from, Log: a.log,
+		Hub: a.hub, Apps: a.apps, Tokens: tokens, Entries: kept.entries, Reactions: kept.reactions,
+		Schedule: clientScheduler{scheduler{kept}}, Client: from, Log: a.log,
 	})
 	if err != nil {
 		return err
@@ -94,7 +95,7 @@ func (a *App) bringUp(ctx context.Context) error {
 	mux := http.NewServeMux()
 	served := api.New(api.Deps{
 		Hub: a.hub, Apps: a.apps, Storage: storage{kept}, Reactions: reactions{kept}, Schedule: scheduler{kept},
-		Ready: a.whyNot, Log: a.log, Client: from,
+		Ready: a.whyNot, Log: a.log, Client: from, Events: events,
 		Metrics: []api.Source{
 			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), engineFigures(engine),
 			api.ProcessFigures(), eventFigures(events),

@@ -1,10 +1,13 @@
 package proto
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"time"
 
+	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/entry"
 	"github.com/earshot-io/earshot/hub"
@@ -21,8 +24,20 @@ type Deps struct {
 	// are none.
 	Entries   *entry.Store
 	Reactions *reaction.Store
+	// Schedule carries out later what is asked for now; nil where nothing does.
+	Schedule Scheduler
 	// Client says from where a request came, behind proxies too, and whether by
 	// TLS; nil if nobody knows.
 	Client func(*http.Request) (addr netip.Addr, secure bool)
 	Log    *slog.Logger
+}
+
+// A Scheduler carries out later what is asked for now, for who may. It returns a
+// name of the schedule, as AWS names them, and fails with Invalid for a time that
+// has passed and for what could not be carried out then either.
+type Scheduler interface {
+	// Publish keeps a publication until its time.
+	Publish(ctx context.Context, a *earshot.App, at time.Time, p hub.Publication) (arn string, err error)
+	// Set keeps a write to a channel's storage until its time.
+	Set(ctx context.Context, a *earshot.App, at time.Time, w entry.Write) (arn string, err error)
 }

@@ -12,10 +12,11 @@ import (
 func (s *session) handlePublish(ctx context.Context, q *request) error {
 	channel, alias := s.real(q.channel, nil)
 	p, err := publication(channel, q.event, q.data)
-	if err == nil && q.expression != "" {
-		err = errNoSchedules
-	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case q.expression != "":
+		_, err = s.p.publishLater(ctx, s.conn, p, when{q.expression, q.zone})
+	default:
 		err = s.conn.Publish(ctx, p, func(_ hub.Appended, err error) {
 			if err != nil {
 				_ = s.fail(channel, alias, faultOf(err))
@@ -27,9 +28,6 @@ func (s *session) handlePublish(ctx context.Context, q *request) error {
 	}
 	return nil
 }
-
-// errNoSchedules refuses a message for later, which must not go out now.
-var errNoSchedules = &earshot.Error{Code: earshot.Invalid, Reason: "NOT_SUPPORTED", Text: "this server does not schedule messages"}
 
 // publication checks the names of what a client wants to publish.
 func publication(channel, event string, data []byte) (p hub.Publication, err error) {
@@ -78,10 +76,11 @@ func (p *Protocol) publishMessage(ctx context.Context, q *call) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	if m.Expression != nil && *m.Expression != "" {
-		return nil, errNoSchedules
-	}
 	pub.WantID, pub.Origin = isTrue(m.WantID), q.origin
+	if w := whenOf(m.Expression, m.Zone); w.later() {
+		arn, err := p.publishLater(ctx, q.conn, pub, w)
+		return scheduled(channel, *m.Event, arn), err
+	}
 	done, err := publish(ctx, q.conn, pub)
 	if err != nil {
 		return nil, err

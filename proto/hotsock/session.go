@@ -55,7 +55,7 @@ func (s *session) Handle(ctx context.Context, in hub.Input) error {
 		s.beat()
 		return nil
 	}
-	if waits(q.event) || s.conn.Busy() {
+	if waits(q.event) || q.expression != "" || s.conn.Busy() {
 		s.later(q)
 		return nil
 	}

@@ -37,11 +37,13 @@ func (p *Protocol) entryAt(channel, event string) error {
 func (s *session) handleStorageSet(ctx context.Context, q *request) error {
 	channel, alias := s.real(q.channel, nil)
 	err := s.p.entryAt(channel, storageSet)
-	if err == nil && q.expression != "" {
-		err = errNoSchedules
-	}
-	if err == nil {
-		_, err = s.p.deps.Entries.SetBy(ctx, s.conn, entry.Write{Channel: channel, Key: q.key, Data: q.data})
+	w := entry.Write{Channel: channel, Key: q.key, Data: q.data}
+	switch {
+	case err != nil:
+	case q.expression != "":
+		_, err = s.p.setLater(ctx, s.conn, w, when{q.expression, q.zone})
+	default:
+		_, err = s.p.deps.Entries.SetBy(ctx, s.conn, w)
 	}
 	if err != nil {
 		return s.fail(channel, alias, faultOf(err))
@@ -145,13 +147,14 @@ func (p *Protocol) channelStorageSet(ctx context.Context, q *call) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	if c.Expression != nil && *c.Expression != "" {
-		return nil, errNoSchedules
-	}
 	if err := c.Data.Compact(); c.Data != nil && err != nil {
 		return nil, explain(q.body, err)
 	}
 	w := entry.Write{Channel: channel, Key: *c.Key, Data: c.Data, Origin: q.origin}
+	if at := whenOf(c.Expression, c.Zone); at.later() {
+		arn, err := p.setLater(ctx, q.conn, w, at)
+		return scheduled(channel, storageSet, arn), err
+	}
 	if _, err := p.deps.Entries.SetBy(ctx, q.conn, w); err != nil {
 		return nil, err
 	}
