@@ -24,7 +24,7 @@ type step struct {
 
 var steps = rapid.Custom(func(t *rapid.T) step {
 	return step{
-		What: rapid.IntRange(0, 19).Draw(t, "what"), Node: rapid.IntRange(0, 2).Draw(t, "node"),
+		What: rapid.IntRange(0, 20).Draw(t, "what"), Node: rapid.IntRange(0, 2).Draw(t, "node"),
 		Client: rapid.IntRange(0, 99).Draw(t, "client"), User: rapid.IntRange(0, 4).Draw(t, "user"),
 		Meta: rapid.IntRange(0, 3).Draw(t, "meta"),
 	}
@@ -36,6 +36,7 @@ type world struct {
 	store *mem.Store
 	enc   *hub.Encoding
 	nodes [3]*rig
+	buses [3]*leaky
 	cut   [3]bool
 	subs  []*modelled // that live, the one that joined or changed last comes last
 }
@@ -54,7 +55,7 @@ const modelChannel = "live.p"
 // that live say.
 func TestMembersModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		all := rapid.SliceOfN(steps, 1, 60).Draw(rt, "steps")
+		all := rapid.SliceOfN(steps, 1, 100).Draw(rt, "steps")
 		var err error
 		synctest.Test(t, func(t *testing.T) { err = play(t, all) })
 		if err != nil {
@@ -66,7 +67,7 @@ func TestMembersModel(t *testing.T) {
 func play(t *testing.T, all []step) error {
 	w := &world{t: t, store: mem.NewStore(mem.Config{}), enc: noticing()}
 	for i := range w.nodes {
-		w.nodes[i] = newRig(t, hub.Config{}, w.store)
+		w.nodes[i], w.buses[i] = newLeaky(t, w.store)
 	}
 	synctest.Wait()
 	for i, s := range all {
@@ -105,6 +106,8 @@ func (w *world) do(s step) error {
 	case 18:
 		return w.burst(s)
 	case 19:
+		w.buses[s.Node].leaks(3 + s.User)
+	case 20:
 		return w.settle()
 	}
 	return nil
@@ -170,7 +173,7 @@ func (w *world) end(s step, how func(*rig)) {
 	how(w.nodes[s.Node])
 	w.subs = slices.DeleteFunc(w.subs, func(m *modelled) bool { return m.node == s.Node })
 	w.cut[s.Node] = false
-	w.nodes[s.Node] = newRig(w.t, hub.Config{}, w.store)
+	w.nodes[s.Node], w.buses[s.Node] = newLeaky(w.t, w.store)
 }
 
 func (w *world) restore(node int) {
@@ -221,11 +224,12 @@ func (w *world) fold() error {
 	return nil
 }
 
-// settle mends what is cut, lets ten seconds go by, and compares all with the
+// settle mends what is cut or leaks, lets ten seconds go by, and compares all with the
 // model.
 func (w *world) settle() error {
 	for i := range w.nodes {
 		w.restore(i)
+		w.buses[i].leaks(0)
 	}
 	time.Sleep(10 * time.Second)
 	synctest.Wait()
