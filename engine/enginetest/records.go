@@ -1,7 +1,6 @@
 package enginetest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -306,10 +305,37 @@ func recordsOutlast(s *suite) {
 func oddKeys() []hub.Key {
 	long := strings.Repeat("\xff", 400)
 	keys := []hub.Key{
-		{""}, {"", ""}, {"", "", ""}, {"", "a"}, {"\x00"}, {"\x00", "a"}, {"\x00a"}, {" "}, {"*"}, {">"}, {"a", "b"}, {"a.b"}, {"a/b"}, {"a_"},
-		{"_"}, {"__"}, {"a", "*"}, {"a", ">"}, {"$JS"}, {"A"}, {"a"}, {"é"}, {"\xff"}, {"\xff\xfe", "\x80"}, {"a\r\n"}, {"1:a"},
-		{long, long, long}, {long, long, long[:399] + "\xfe"}, {strings.Repeat("x", 512), strings.Repeat("y", 512), strings.Repeat("\x00", 176)},
-		{"", "", "", "", "", "", "", ""}, {"1", "2", "3", "4", "5", "6", "7", strings.Repeat("\n", 512)},
+		{""},
+		{"", ""},
+		{"", "", ""},
+		{"", "a"},
+		{"\x00"},
+		{"\x00", "a"},
+		{"\x00a"},
+		{" "},
+		{"*"},
+		{">"},
+		{"a", "b"},
+		{"a.b"},
+		{"a/b"},
+		{"a_"},
+		{"_"},
+		{"__"},
+		{"a", "*"},
+		{"a", ">"},
+		{"$JS"},
+		{"A"},
+		{"a"},
+		{"é"},
+		{"\xff"},
+		{"\xff\xfe", "\x80"},
+		{"a\r\n"},
+		{"1:a"},
+		{long, long, long},
+		{long, long, long[:399] + "\xfe"},
+		{strings.Repeat("x", 512), strings.Repeat("y", 512), strings.Repeat("\x00", 176)},
+		{"", "", "", "", "", "", "", ""},
+		{"1", "2", "3", "4", "5", "6", "7", strings.Repeat("\n", 512)},
 	}
 	slices.SortFunc(keys, hub.Key.Compare)
 	return keys
@@ -352,182 +378,4 @@ func recordKeys(s *suite) {
 	if got, _ := s.list(0, nil, nil, 100); len(got) > 0 {
 		s.Errorf("%d are left", len(got))
 	}
-}
-
-func (s *suite) list(node int, prefix, after hub.Key, limit int) ([]hub.Record, bool) {
-	s.Helper()
-	rs, more, err := s.Nodes[node].List(s.ctx, prefix, after, limit)
-	if err != nil {
-		s.Fatalf("list %q: %v", prefix, err)
-	}
-	for _, r := range rs {
-		if !r.Key.In(prefix) || r.Revision == 0 || r.Data == nil || r.Time.IsZero() {
-			s.Errorf("listed %+v in %q", r, prefix)
-		}
-	}
-	return rs, more
-}
-
-func listRecords(s *suite) {
-	if got, more := s.list(0, hub.Key{"l"}, nil, 5); len(got) > 0 || more {
-		s.Errorf("listed %v of nothing", got)
-	}
-	for _, k := range []hub.Key{{"l", "b"}, {"l", "a", "1"}, {"l"}, {"la"}, {"k", "a"}, {"l", "a"}, {"l", "gone"}, {"m"}} {
-		s.putRecord(0, k, k.String(), 0, 0)
-	}
-	if err := s.Nodes[0].Delete(s.ctx, hub.Key{"l", "gone"}, hub.AnyRevision); err != nil {
-		s.Fatal(err)
-	}
-	for _, c := range []struct {
-		prefix, after hub.Key
-		limit         int
-		want          string
-		more          bool
-	}{
-		{hub.Key{"l"}, nil, 10, "l l/a l/a/1 l/b", false},
-		{hub.Key{"l"}, nil, 4, "l l/a l/a/1 l/b", false},
-		{hub.Key{"l"}, nil, 3, "l l/a l/a/1", true},
-		{hub.Key{"l"}, hub.Key{"l", "a"}, 1, "l/a/1", true},
-		{hub.Key{"l"}, hub.Key{"l", "aa"}, 10, "l/b", false},
-		{hub.Key{"l"}, hub.Key{"l", "b"}, 10, "", false},
-		{hub.Key{"l", "a"}, nil, 10, "l/a l/a/1", false},
-		{hub.Key{"l", "gone"}, nil, 10, "", false},
-		{nil, nil, 10, "k/a l l/a l/a/1 l/b la m", false},
-		{nil, hub.Key{"l", "b"}, 1, "la", true},
-	} {
-		got, more := s.list(0, c.prefix, c.after, c.limit)
-		var names []string
-		for _, r := range got {
-			if names = append(names, r.Key.String()); string(r.Data) != r.Key.String() {
-				s.Errorf("%s has the data of %s", r.Key, r.Data)
-			}
-		}
-		if strings.Join(names, " ") != c.want || more != c.more {
-			s.Errorf("%d in %q after %q: %q, more %v", c.limit, c.prefix, c.after, names, more)
-		}
-	}
-}
-
-// manyRecords is enough for several batches of any engine.
-const manyRecords = 3000
-
-func listPages(s *suite) {
-	var all sync.WaitGroup
-	for w := range 32 {
-		all.Go(func() {
-			for i := w; i < manyRecords; i += 32 {
-				if _, err := s.Nodes[0].Put(s.ctx, hub.Key{"many", fmt.Sprintf("%05d", i)}, []byte(strconv.Itoa(i)), 0, 0); err != nil {
-					s.Errorf("put: %v", err)
-					return
-				}
-			}
-		})
-	}
-	all.Wait()
-	begin := time.Now()
-	for _, limit := range []int{manyRecords, 1000, 999} {
-		var after hub.Key
-		n, more := 0, true
-		for more {
-			var page []hub.Record
-			if page, more = s.list(0, hub.Key{"many"}, after, limit); len(page) == 0 || len(page) > limit {
-				s.Fatalf("a page of %d", len(page))
-			}
-			for _, r := range page {
-				if string(r.Data) != strconv.Itoa(n) {
-					s.Fatalf("number %d is %q in %q", n, r.Data, r.Key)
-				}
-				n++
-			}
-			after = page[len(page)-1].Key
-		}
-		if n != manyRecords {
-			s.Errorf("%d were listed with pages of %d", n, limit)
-		}
-	}
-	s.Logf("three times %d records were listed in %v", manyRecords, time.Since(begin))
-	// More than fits into a page.
-	for i := range 20 {
-		s.putRecord(0, hub.Key{"large", fmt.Sprintf("%02d", i)}, strings.Repeat("x", hub.MaxRecord), 0, 0)
-	}
-	n, more, after := 0, true, hub.Key(nil)
-	for more {
-		var page []hub.Record
-		page, more = s.list(0, hub.Key{"large"}, after, 100)
-		n, after = n+len(page), page[len(page)-1].Key
-	}
-	if n != 20 {
-		s.Errorf("%d large ones were listed", n)
-	}
-}
-
-// A watcher remembers what a watch tells.
-type watcher struct {
-	cancel context.CancelFunc
-	done   chan error
-
-	mu     sync.Mutex
-	now    map[string]string // by key: data, or gone
-	told   []hub.Record
-	syncs  int
-	before int // how many were told before the sync
-	inside bool
-}
-
-// watch watches until the test ends, and returns when it is in sync.
-func (s *suite) watch(node int, prefix hub.Key) *watcher {
-	s.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	w := &watcher{cancel: cancel, done: make(chan error, 1), now: map[string]string{}}
-	synced := make(chan struct{}, 100)
-	go func() {
-		w.done <- s.Nodes[node].Watch(ctx, prefix, func(rs []hub.Record) { w.changed(s, prefix, rs) }, func() {
-			w.mu.Lock()
-			w.syncs, w.before = w.syncs+1, len(w.told)
-			w.mu.Unlock()
-			synced <- struct{}{}
-		})
-	}()
-	s.Cleanup(cancel)
-	select {
-	case <-synced:
-	case err := <-w.done:
-		s.Fatalf("watch: %v", err)
-	case <-s.ctx.Done():
-		s.Fatal("the watch is never in sync")
-	}
-	return w
-}
-
-func (w *watcher) changed(s *suite, prefix hub.Key, rs []hub.Record) {
-	w.mu.Lock()
-	if w.inside {
-		s.Error("calls overlap")
-	}
-	w.inside = true
-	for _, r := range rs {
-		if !r.Key.In(prefix) {
-			s.Errorf("told of %q", r.Key)
-		}
-		text := string(r.Data)
-		if r.Data == nil {
-			text = "gone"
-			if before, ok := w.now[fmt.Sprintf("%q", []string(r.Key))]; !ok || before == "gone" {
-				s.Errorf("%q is told to be gone, and was %q", r.Key, before)
-			}
-		}
-		w.now[fmt.Sprintf("%q", []string(r.Key))] = text
-		w.told = append(w.told, r)
-	}
-	w.mu.Unlock()
-	w.mu.Lock()
-	w.inside = false
-	w.mu.Unlock()
-}
-
-// last is what was last told of a key; empty if nothing was.
-func (w *watcher) last(k hub.Key) string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.now[fmt.Sprintf("%q", []string(k))]
 }

@@ -3,7 +3,9 @@ package enginetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/earshot-io/earshot"
@@ -176,4 +178,75 @@ func watchEnds(s *suite) {
 	if code := earshot.CodeOf(err); err == nil || !code.Temporary() {
 		s.Errorf("a watch on a closed engine: %v", err)
 	}
+}
+
+// A watcher remembers what a watch tells.
+type watcher struct {
+	cancel context.CancelFunc
+	done   chan error
+
+	mu     sync.Mutex
+	now    map[string]string // by key: data, or gone
+	told   []hub.Record
+	syncs  int
+	before int // how many were told before the sync
+	inside bool
+}
+
+// watch watches until the test ends, and returns when it is in sync.
+func (s *suite) watch(node int, prefix hub.Key) *watcher {
+	s.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watcher{cancel: cancel, done: make(chan error, 1), now: map[string]string{}}
+	synced := make(chan struct{}, 100)
+	go func() {
+		w.done <- s.Nodes[node].Watch(ctx, prefix, func(rs []hub.Record) { w.changed(s, prefix, rs) }, func() {
+			w.mu.Lock()
+			w.syncs, w.before = w.syncs+1, len(w.told)
+			w.mu.Unlock()
+			synced <- struct{}{}
+		})
+	}()
+	s.Cleanup(cancel)
+	select {
+	case <-synced:
+	case err := <-w.done:
+		s.Fatalf("watch: %v", err)
+	case <-s.ctx.Done():
+		s.Fatal("the watch is never in sync")
+	}
+	return w
+}
+
+func (w *watcher) changed(s *suite, prefix hub.Key, rs []hub.Record) {
+	w.mu.Lock()
+	if w.inside {
+		s.Error("calls overlap")
+	}
+	w.inside = true
+	for _, r := range rs {
+		if !r.Key.In(prefix) {
+			s.Errorf("told of %q", r.Key)
+		}
+		text := string(r.Data)
+		if r.Data == nil {
+			text = "gone"
+			if before, ok := w.now[fmt.Sprintf("%q", []string(r.Key))]; !ok || before == "gone" {
+				s.Errorf("%q is told to be gone, and was %q", r.Key, before)
+			}
+		}
+		w.now[fmt.Sprintf("%q", []string(r.Key))] = text
+		w.told = append(w.told, r)
+	}
+	w.mu.Unlock()
+	w.mu.Lock()
+	w.inside = false
+	w.mu.Unlock()
+}
+
+// last is what was last told of a key; empty if nothing was.
+func (w *watcher) last(k hub.Key) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now[fmt.Sprintf("%q", []string(k))]
 }

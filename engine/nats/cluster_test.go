@@ -207,8 +207,8 @@ func (c *cluster) promises(t *testing.T, o enginetest.Options, buckets int) *eng
 		})
 	}
 	s := &enginetest.Cluster{
-		Cut:      func(node int) { proxies[node].set(true) },
-		Restore:  func(node int) { proxies[node].set(false) },
+		Cut:     func(node int) { proxies[node].set(true) },
+		Restore: func(node int) { proxies[node].set(false) },
 		StepDown: func() {
 			c.ask(t, user, "$JS.API.STREAM.LEADER.STEPDOWN."+logStream)
 			c.ask(t, user, "$JS.API.STREAM.LEADER.STEPDOWN."+recordStream)

@@ -52,7 +52,7 @@ type Engine struct {
 
 	slots  chan struct{} // one for each append under way
 	gate   sync.Mutex    // held while the clock is waited for
-	broken chan breakage
+	broken breakage
 	audit  chan bool // true: interest has to be proven first
 
 	closing   chan struct{} // closed when Close begins: nothing new is accepted
@@ -64,12 +64,6 @@ type Engine struct {
 
 var _ hub.Engine = (*Engine)(nil)
 
-// breakage is what only a restart of the embedded server mends.
-type breakage struct {
-	link   uint64
-	reason string
-}
-
 // Open opens the log: it starts the embedded server and waits until it has
 // recovered what is stored, or connects to the external one. The context
 // bounds that.
@@ -80,7 +74,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Engine, error) {
 	}
 	e := &Engine{
 		config: c, log: log, node: nuid.Next(), slots: make(chan struct{}, c.MaxInFlight),
-		broken: make(chan breakage, 16), audit: make(chan bool, 1), closing: make(chan struct{}),
+		audit: make(chan bool, 1), closing: make(chan struct{}),
 	}
 	if e.codec, err = newCodec(); err != nil {
 		return nil, err
@@ -99,6 +93,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Engine, error) {
 // prepare makes the parts that need no server.
 func (e *Engine) prepare() {
 	e.barrier.wake = make(chan struct{}, 1)
+	e.broken.more = make(chan struct{}, 1)
 	e.pipe.init()
 	e.ledger.init(e.config)
 	e.trims.init()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -323,28 +324,50 @@ func (l *link) close() {
 	l.fail(errLost)
 }
 
+// A breakage is what only a restart of the embedded server mends. Of many that
+// are told, the first one of the newest link is kept: a frozen stream tells for
+// each message, and what an old link has still to tell must not hide what breaks
+// the new one.
+type breakage struct {
+	more chan struct{} // something was told
+
+	mu     sync.Mutex
+	link   uint64
+	reason string
+}
+
+// take returns what was told last.
+func (b *breakage) take() (link uint64, reason string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.link, b.reason
+}
+
 // breaks asks for a restart of the embedded server.
 func (e *Engine) breaks(link uint64, reason string) {
+	b := &e.broken
+	b.mu.Lock()
+	if link > b.link {
+		b.link, b.reason = link, reason
+	}
+	b.mu.Unlock()
 	select {
-	case e.broken <- breakage{link, reason}:
+	case b.more <- struct{}{}:
 	default:
 	}
 }
 
-// supervise restarts the embedded server in place when it is broken.
+// supervise restarts the embedded server in place when it is broken: each of its
+// lives once.
 func (e *Engine) supervise() {
 	for {
 		select {
 		case <-e.ctx.Done():
 			return
-		case b := <-e.broken:
-			select {
-			case <-e.closing:
-				continue
-			default:
-			}
-			if l := e.link.Load(); l != nil && l.n == b.link {
-				e.restart(l, b.reason)
+		case <-e.broken.more:
+			n, reason := e.broken.take()
+			if l := e.link.Load(); l != nil && l.n == n && !e.closed() {
+				e.restart(l, reason)
 			}
 		}
 	}

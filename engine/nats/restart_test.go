@@ -74,11 +74,14 @@ func TestRestartInPlace(t *testing.T) {
 				case !earshot.CodeOf(err).Temporary():
 					t.Errorf("append: %v", err)
 					return
+				default:
+					// Trying without a break would leave the restart no time.
+					e.pause(5 * time.Millisecond)
 				}
 			}
 		})
 	}
-	log := &bridge{log: quiet(t), broken: func(reason string) { e.breaks(e.link.Load().n, reason) }}
+	log := &bridge{log: quiet(t), broken: func(reason string) { e.breaks(e.links.Load(), reason) }}
 	for i := range restarts {
 		before := e.stats.appended.Load()
 		poll(t, 10*time.Second, "messages are stored", func() bool { return e.stats.appended.Load() > before+50 })
@@ -117,6 +120,49 @@ func TestRestartInPlace(t *testing.T) {
 			t.Errorf("%s: %d acknowledged messages are lost", channel, n)
 		}
 	}
+}
+
+// TestOneBreakageIsOneRestart tells of one breakage many times, as a frozen
+// stream does, and of another one of the next life among them.
+func TestOneBreakageIsOneRestart(t *testing.T) {
+	e := open(t, Config{Dir: t.TempDir()})
+	back := func(restarts uint64) uint64 {
+		poll(t, 20*time.Second, "the log is back", func() bool {
+			ok, _ := e.Ready()
+			return ok && e.Stats().Restarts >= restarts
+		})
+		if n := e.Stats().Restarts; n != restarts {
+			t.Fatalf("%d restarts after %d breakages", n, restarts)
+		}
+		return e.link.Load().n
+	}
+	first := back(0)
+	stop := make(chan struct{})
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				e.breaks(first, "the first")
+				e.pause(time.Millisecond)
+			}
+		}
+	})
+	second := back(1)
+	for range 50 {
+		e.breaks(first, "the first, again")
+	}
+	put(t, e, "c", "1", hub.AppendOptions{})
+	back(1)
+	e.breaks(second, "the second")
+	back(2)
+	close(stop)
+	telling.Wait()
+	e.breaks(second, "the second, again")
+	put(t, e, "c", "2", hub.AppendOptions{})
+	back(2)
 }
 
 func TestCloseLeavesNothingBehind(t *testing.T) {

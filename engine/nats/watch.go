@@ -409,4 +409,3 @@ func (f *feed) take() (feedBatch, error) {
 }
 
 var _ hub.Records = (*Engine)(nil)
-
