@@ -3,10 +3,12 @@ package hotsock_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,6 +19,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/api"
 	"github.com/earshot-io/earshot/hub"
 	"github.com/earshot-io/earshot/proto/hotsock"
 	"github.com/earshot-io/earshot/transport"
@@ -29,12 +32,16 @@ type stage struct {
 	s     *server
 	http  *httptest.Server
 	conns map[string]*websocket.Conn
-	vars  map[string]string
+	// secrets are the queries that stand for a client's connection over HTTP.
+	secrets map[string]string
+	vars    map[string]string
+	// answer is the last one over HTTP, its status first.
+	answer string
 }
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	st := &stage{t: t, s: newServer(t, hotsock.DefaultConfig()), conns: map[string]*websocket.Conn{}, vars: map[string]string{}}
+	st := &stage{t: t, s: newServer(t, hotsock.DefaultConfig()), conns: map[string]*websocket.Conn{}, secrets: map[string]string{}, vars: map[string]string{}}
 	log := slog.New(slog.DiscardHandler)
 	tr, err := transport.New(transport.Config{}, st.s.hub, log)
 	if err != nil {
@@ -47,6 +54,7 @@ func newStage(t *testing.T) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
+	api.New(api.Deps{Hub: st.s.hub, Apps: st.s.apps, Ready: func() error { return nil }, Log: log}).Routes(st.s.mux.Handle)
 	st.http = httptest.NewServer(up.Handler(st.s.mux))
 	t.Cleanup(func() {
 		for _, c := range st.conns {
@@ -86,9 +94,12 @@ func (st *stage) dial(path, raw string) (*websocket.Conn, *http.Response, error)
 //	$ NAME CLAIMS  makes a token
 //	! MESSAGE      is published by the application's server
 //	. CODE         says goodbye
+//	? CALL BODY    asks the client's HTTP API
+//	% METHOD PATH BODY  asks the HTTP API of the application's server, with its key
+//	= STATUS BODY  must be the answer
 //
-// The name of one of several clients may stand before @ > < and the dot. What
-// ${name} stands for in a frame that came is remembered, and used from then on.
+// The name of one of several clients may stand before @ > < ? and the dot. What
+// ${name} stands for in what came is remembered, and used from then on.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) < 5 {
@@ -111,7 +122,7 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-var lineForm = regexp.MustCompile(`^([a-z]*)([#@><$!.]) ?(.*)$`)
+var lineForm = regexp.MustCompile(`^([a-z]*)([#@><$!.?%=]) ?(.*)$`)
 
 func (st *stage) play(line string) {
 	st.t.Helper()
@@ -135,6 +146,15 @@ func (st *stage) play(line string) {
 		st.vars[name] = st.token(payload)
 	case "!":
 		st.publish(rest)
+	case "?":
+		call, body, _ := strings.Cut(rest, " ")
+		st.ask(http.MethodPost, "/connection/"+call+"?"+st.secrets[who], body)
+	case "%":
+		method, rest, _ := strings.Cut(rest, " ")
+		path, body, _ := strings.Cut(rest, " ")
+		st.ask(method, path, body)
+	case "=":
+		st.matches(st.answer, rest)
 	case ".":
 		if err := st.conns[who].Close(websocket.StatusNormalClosure, ""); err != nil {
 			st.t.Error(err)
@@ -169,18 +189,52 @@ func (st *stage) comes(who, want string) {
 		st.t.Error(err)
 		return
 	}
+	var hello struct {
+		Event string
+		Data  struct{ ConnectionID, ConnectionSecret string }
+	}
+	if json.Unmarshal(got, &hello) == nil && hello.Event == "hotsock.connected" {
+		d := hello.Data
+		st.secrets[who] = url.Values{"connectionId": {d.ConnectionID}, "connectionSecret": {d.ConnectionSecret}}.Encode()
+	}
+	st.matches(string(got), want)
+}
+
+// ask asks over HTTP, and keeps the answer.
+func (st *stage) ask(method, target, body string) {
+	st.t.Helper()
+	r, err := http.NewRequestWithContext(within(st.t), method, st.http.URL+target, strings.NewReader(st.filled(body)))
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+st.s.apps.Default().PublishKeys[0])
+	answer, err := st.http.Client().Do(r)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	st.answer = strings.TrimSpace(fmt.Sprint(answer.StatusCode, " ", string(text)))
+}
+
+// matches compares what came, and remembers what its variables stand for.
+func (st *stage) matches(got, want string) {
+	st.t.Helper()
 	var names []string
 	form := regexp.MustCompile(`\\\$\\\{(\w+)\\\}`).ReplaceAllStringFunc(regexp.QuoteMeta(st.filled(want)), func(v string) string {
 		names = append(names, v[4:len(v)-2])
 		return "(.+?)"
 	})
-	values := regexp.MustCompile("^" + form + "$").FindSubmatch(got)
+	values := regexp.MustCompile("^" + form + "$").FindStringSubmatch(got)
 	if values == nil {
 		st.t.Errorf("got  %s", got)
 		return
 	}
 	for i, name := range names {
-		st.vars[name] = string(values[i+1])
+		st.vars[name] = values[i+1]
 	}
 }
 
