@@ -14,6 +14,8 @@
 //	< {"id":"01J…","event":"greeting","channel":"c","data":…,"meta":{"uid":…,"umd":…}}
 //	> {"event":"hotsock.unsubscribe","channel":"c"}
 //	< {"event":"hotsock.unsubscribed","channel":"c","data":{}}
+//	> {"event":"hotsock.umdUpdate","channel":"c","data":{"token":"JWT"}}
+//	< {"event":"hotsock.umdUpdated","channel":"c","data":{},"meta":{…}}
 //	> {"event":"hotsock.ping"}       < {"event":"hotsock.pong","data":"{}"}
 //	> {"event":"hotsock.heartbeat"}  (no answer)
 //	< {"event":"hotsock.error","channel":"c","error":{"code":"…","message":"…"}}
@@ -23,16 +25,19 @@
 // whose store is down by 503. Commands of one client are carried out in their
 // order; ping, pong and heartbeat do not wait for them.
 //
-// POST /connection/listMessages?connectionId=…&connectionSecret=… reads history
-// (§5) on the node that holds the connection. The secret is derived from the id.
+// On a presence channel, one whose name begins with "presence.", the
+// confirmation has data.members, and hotsock.memberAdded, memberUpdated and
+// memberRemoved follow (§2.6). README.md of this package has a table of all
+// features, each with the test that shows it.
 //
-// # What is not served
+// # The client's HTTP API
 //
-// Presence channels, umdUpdate, reactions, channel storage, schedules and the
-// other endpoints of /connection. They are refused by an error (NOT_SUPPORTED, or
-// UNKNOWN_EVENT for what nobody knows), and a subscribe to a presence channel
-// with SUBSCRIBE_PERMISSION_DENIED, without a uid with
-// PRESENCE_CHANNEL_USER_ID_REQUIRED.
+// POST /connection/NAME?connectionId=…&connectionSecret=…, with a body of JSON
+// whatever its Content-Type (§5, R22), for the NAMEs of Protocol.endpoints. A
+// request may arrive at any node: the one that holds the connection carries it
+// out, and it alone can judge the secret, which it derives from the id. What the
+// client may do is what its connect token says, and on a channel that it is
+// subscribed to what that subscription's own token added.
 //
 // # Two extensions
 //
@@ -82,7 +87,8 @@
 // # Limits
 //
 // Data 32 KiB (MESSAGE_TOO_LARGE; the connection stays); uid 128 characters, umd
-// 1 KiB, a token 8 KiB, a channel's name 256 characters, 512 bytes and 32 levels
+// 1 KiB, the members of a channel 100 KiB, a token 8 KiB, the body of a request
+// 64 KiB, a channel's name 256 characters, 512 bytes and 32 levels
 // between dots, an event's name 128 characters; 100 messages or 1 MiB a page, and
 // two pages of one connection at once: further requests wait.
 //
@@ -90,7 +96,10 @@
 //
 // Envelope (§2.2). Strict: one JSON object in UTF-8; a name that occurs twice,
 // at any level, and a known member of another type are an error (INVALID_MESSAGE)
-// that leaves the connection open. A null is as good as absent.
+// that leaves the connection open. A null is as good as absent. What is not known
+// is ignored; that goes for deduplicationId, eagerIdGeneration, store and
+// emitPubSubEvent of a message over the socket too. An event that begins with
+// "hotsock." and is none is UNKNOWN_EVENT.
 //
 // Errors (§2.5). hotsock-js knows four codes and leaves a subscription pending
 // for any other, so a subscribe fails with one of those (R14); error.reason then
@@ -98,6 +107,27 @@
 // minute at most: the client would take a refusal for final. error.message is
 // for people. An error about an alias names the
 // channel, and the alias in meta.channelAlias.
+//
+// The answers of the HTTP API are {"error":{"code","message"}} with the status of
+// the code: 400, 401 (the id and the secret are not those of an open connection),
+// 403, 404, 409, 413, 429, 503, 504 (it may have been carried out), 507. A
+// connection that is not there and a wrong secret look the same.
+//
+// Presence (§2.6). Members are listed in the order in which they came. A user with
+// several connections is shown with what the newest of those that are there said.
+// KB are 1,024 bytes, and a user counts once; who does not make it more may always
+// change. Notices are not history, and a resume does not bring them. A token for
+// one use is used up before the others see its user.
+//
+// Metadata (§2.6). An update is confirmed by hotsock.umdUpdated, without a channel
+// for the connection's; between it and memberUpdated there is no order. A token of
+// scope umd may be for one use; what is refused does not use it up. One without umd
+// takes the metadata away. Without a subscription the answer is NOT_SUBSCRIBED, and
+// without the claim UMD_UPDATE_PERMISSION_DENIED. An update that propagates and
+// finds one presence channel too full changes nothing.
+//
+// The state of a channel (§5). Without getInfo: INFO_PERMISSION_DENIED. The number
+// is that of all nodes; one that does not answer within half a second is left out.
 //
 // Keys (§3.1). Package auth says which key is tried, and that there is no leeway.
 //
@@ -114,6 +144,6 @@
 // which is kept. A heartbeat that is late by more than the grace closes with
 // 1008; only hotsock.heartbeat counts as one.
 //
-// History (§5). An alias names its channel there too. An empty after or before
-// is none.
+// HTTP (§5). An alias names its channel there too. An empty after or before is
+// none.
 package hotsock
