@@ -30,6 +30,8 @@ type Deps struct {
 	Storage   Storage
 	Reactions Reactions
 	Schedule  Schedule
+	// Schedules are listed and cancelled; nil if there are none.
+	Schedules Schedules
 	// Client says from where a request came, behind proxies too, and whether by
 	// TLS; nil if nobody knows.
 	Client func(*http.Request) (addr netip.Addr, secure bool)
@@ -50,6 +52,7 @@ type API struct {
 	storage   Storage
 	reactions Reactions
 	schedule  Schedule
+	schedules Schedules
 	client    func(*http.Request) (netip.Addr, bool)
 	events    *webhook.Events
 	streams   atomic.Int64 // being read
@@ -61,7 +64,7 @@ type API struct {
 // New makes an API.
 func New(d Deps) *API {
 	return &API{
-		hub: d.Hub, apps: d.Apps, storage: d.Storage, reactions: d.Reactions, schedule: d.Schedule, client: d.Client,
+		hub: d.Hub, apps: d.Apps, storage: d.Storage, reactions: d.Reactions, schedule: d.Schedule, schedules: d.Schedules, client: d.Client,
 		events: d.Events, ready: d.Ready, sources: d.Metrics, log: d.Log,
 	}
 }
@@ -71,6 +74,8 @@ func (a *API) Routes(handle func(pattern string, h http.Handler)) {
 	handle("POST /publish", a.keyed(a.publish))
 	handle("POST /connections/disconnect", a.keyed(a.disconnect))
 	handle("GET /channels/{name}", a.keyed(a.channel))
+	handle("GET /schedules", a.withSchedules(a.listSchedules))
+	handle("DELETE /schedules/{id}", a.withSchedules(a.cancelSchedule))
 	handle("GET /events", a.withEvents(a.stream))
 	handle("GET /webhooks", a.withEvents(a.webhooks))
 	handle("GET /webhooks/{id}/dead", a.withEvents(a.dead))

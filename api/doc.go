@@ -6,6 +6,8 @@
 //	                              a message, as AWS's SDKs invoke Lambda functions
 //	POST /connections/disconnect  ends connections by id or by user
 //	GET  /channels/{name}         how many hear a channel, and who is present
+//	GET  /schedules               what waits for its time
+//	DELETE /schedules/{id}        takes it back
 //	GET  /events                  the app's events, as a stream
 //	GET  /webhooks                the app's webhooks, and how they are
 //	GET  /webhooks/{id}/dead      events that a webhook did not take
@@ -17,6 +19,11 @@
 // All but the last three want a publish key of the app: Authorization: Bearer
 // KEY. The key names the app; where the request's host names another, it is
 // refused.
+//
+// Schedules are {"schedules":[{"id","scheduleArn","at","channel","event","key"}…],
+// "more"}, a hundred at the most, in the order in which they were made: more behind
+// one is asked for by ?after=ID. What is just being carried out cannot be taken
+// back.
 //
 // A channel's name in a path is percent-encoded, a slash as %2F. A channel that
 // nobody knows has no subscriptions and is no error; {"name","subscriptionsCount"}

@@ -7,6 +7,7 @@ import (
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/api"
 	"github.com/earshot-io/earshot/engine/nats"
+	"github.com/earshot-io/earshot/schedule"
 	"github.com/earshot-io/earshot/transport"
 	"github.com/earshot-io/earshot/webhook"
 	"github.com/earshot-io/earshot/ws"
@@ -55,6 +56,18 @@ func eventFigures(e *webhook.Events) api.Source {
 		add(api.Gauge("earshot_webhook_oldest_seconds", "How long the oldest event known has been waiting for a webhook that this node tells.", s.Oldest.Seconds()))
 		add(api.Gauge("earshot_outbox_bytes", "Bytes in the outbox of events, if this is the node that looks.", float64(s.Bytes)))
 		add(api.Gauge("earshot_outbox_limit_bytes", "Bytes that the outbox of events may hold, likewise.", float64(s.Limit)))
+	}
+}
+
+// scheduleFigures are those of schedules.
+func scheduleFigures(timers *schedule.Timers) api.Source {
+	return func(add func(api.Metric)) {
+		s := timers.Stats()
+		add(api.Gauge("earshot_schedules_pending", "Messages, writes and ends of entries that wait for their time, of all nodes.", float64(s.Pending)))
+		add(api.Counter("earshot_schedules_fired_total", "Those that this node carried out.", s.Fired))
+		add(api.Counter("earshot_schedules_late_total", "Those of them that were more than a second late.", s.Late))
+		add(api.Counter("earshot_schedules_retried_total", "Attempts that failed, and are made again.", s.Retried))
+		add(api.Counter("earshot_schedules_failed_total", "Those that could not be carried out, and were dropped.", s.Failed))
 	}
 }
 

@@ -137,3 +137,34 @@ func (s *stores) setLater(ctx context.Context, a *earshot.App, at time.Time, w e
 	id, err := s.timers.Add(ctx, schedule.Timer{App: a.Slug, At: at, Kind: entryLate, Line: w.Channel + " " + w.Key, Data: data})
 	return schedule.ARN(scheduleRegion, a.Slug, id), err
 }
+
+// List returns what waits for its time.
+func (s scheduler) List(ctx context.Context, a *earshot.App, after string, limit int) ([]api.Scheduled, bool, error) {
+	timers, more, err := s.timers.List(ctx, a.Slug, after, limit)
+	if err != nil {
+		return nil, false, err
+	}
+	all := make([]api.Scheduled, 0, len(timers))
+	for i := range timers {
+		t := &timers[i]
+		one := api.Scheduled{ID: t.ID, ARN: schedule.ARN(scheduleRegion, a.Slug, t.ID), At: t.At}
+		switch t.Kind {
+		case schedule.Message:
+			if p, err := schedule.Open(t); err == nil {
+				one.Channel, one.Event = p.Message.Channel, p.Message.Event
+			}
+		case entryLate:
+			var w entry.Write
+			if err := json.Unmarshal(t.Data, &w); err == nil {
+				one.Channel, one.Key = w.Channel, w.Key
+			}
+		}
+		all = append(all, one)
+	}
+	return all, more, nil
+}
+
+// Cancel takes it back.
+func (s scheduler) Cancel(ctx context.Context, a *earshot.App, id string) (bool, error) {
+	return s.timers.Cancel(ctx, a.Slug, id)
+}

@@ -94,11 +94,11 @@ func (a *App) bringUp(ctx context.Context) error {
 
 	mux := http.NewServeMux()
 	served := api.New(api.Deps{
-		Hub: a.hub, Apps: a.apps, Storage: storage{kept}, Reactions: reactions{kept}, Schedule: scheduler{kept},
+		Hub: a.hub, Apps: a.apps, Storage: storage{kept}, Reactions: reactions{kept}, Schedule: scheduler{kept}, Schedules: scheduler{kept},
 		Ready: a.whyNot, Log: a.log, Client: from, Events: events,
 		Metrics: []api.Source{
 			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), engineFigures(engine),
-			api.ProcessFigures(), eventFigures(events),
+			api.ProcessFigures(), eventFigures(events), scheduleFigures(timers),
 		},
 	})
 	served.Routes(mux.Handle)
