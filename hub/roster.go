@@ -217,7 +217,8 @@ func (r *roster) replicate(node string, k recordKey, rec *record, went int64, or
 	notice := room.set(m, node, rec)
 	// Of two nodes that a user leaves at the same moment, neither sees the last of
 	// it go: the one that it left last records it.
-	last := notice == earshot.MemberRemoved && m.left > went
+	later := m.left > went || m.left == went && r.hub.nodes.name > node
+	last := notice == earshot.MemberRemoved && later
 	room.changed(m, notice, nil, earshot.ConnID{}, b, orphan || last)
 }
 
