@@ -30,6 +30,8 @@ type Deps struct {
 	Storage   Storage
 	Reactions Reactions
 	Schedule  Schedule
+	// Entries are read; nil if there are none.
+	Entries Entries
 	// Schedules are listed and cancelled; nil if there are none.
 	Schedules Schedules
 	// Client says from where a request came, behind proxies too, and whether by
@@ -50,6 +52,7 @@ type API struct {
 	hub       Publisher
 	apps      *auth.Directory
 	storage   Storage
+	entries   Entries
 	reactions Reactions
 	schedule  Schedule
 	schedules Schedules
@@ -64,7 +67,7 @@ type API struct {
 // New makes an API.
 func New(d Deps) *API {
 	return &API{
-		hub: d.Hub, apps: d.Apps, storage: d.Storage, reactions: d.Reactions, schedule: d.Schedule, schedules: d.Schedules, client: d.Client,
+		hub: d.Hub, apps: d.Apps, storage: d.Storage, entries: d.Entries, reactions: d.Reactions, schedule: d.Schedule, schedules: d.Schedules, client: d.Client,
 		events: d.Events, ready: d.Ready, sources: d.Metrics, log: d.Log,
 	}
 }
@@ -74,6 +77,7 @@ func (a *API) Routes(handle func(pattern string, h http.Handler)) {
 	handle("POST /publish", a.keyed(a.publish))
 	handle("POST /connections/disconnect", a.keyed(a.disconnect))
 	handle("GET /channels/{name}", a.keyed(a.channel))
+	handle("GET /channels/{name}/storage", a.keyed(a.channelStorage))
 	handle("GET /schedules", a.withSchedules(a.listSchedules))
 	handle("DELETE /schedules/{id}", a.withSchedules(a.cancelSchedule))
 	handle("GET /events", a.withEvents(a.stream))

@@ -6,6 +6,7 @@
 //	                              a message, as AWS's SDKs invoke Lambda functions
 //	POST /connections/disconnect  ends connections by id or by user
 //	GET  /channels/{name}         how many hear a channel, and who is present
+//	GET  /channels/{name}/storage what a channel keeps under keys
 //	GET  /schedules               what waits for its time
 //	DELETE /schedules/{id}        takes it back
 //	GET  /events                  the app's events, as a stream
@@ -28,6 +29,11 @@
 // A channel's name in a path is percent-encoded, a slash as %2F. A channel that
 // nobody knows has no subscriptions and is no error; {"name","subscriptionsCount"}
 // has "members" too where the name begins with "presence.".
+//
+// A channel's storage is {"items":[{"key","data","meta":{"uid","umd"}}…]}, sorted by
+// key, a hundred at the most; "more":true says that there are others, which
+// ?after=KEY asks for behind the last. ?keys=a,b asks for up to a hundred by name.
+// Meta is who wrote last, null and null for a server.
 //
 // # Publishing
 //

@@ -94,7 +94,7 @@ func (a *App) bringUp(ctx context.Context) error {
 
 	mux := http.NewServeMux()
 	served := api.New(api.Deps{
-		Hub: a.hub, Apps: a.apps, Storage: storage{kept}, Reactions: reactions{kept}, Schedule: scheduler{kept}, Schedules: scheduler{kept},
+		Hub: a.hub, Apps: a.apps, Storage: storage{kept}, Entries: kept.entries, Reactions: reactions{kept}, Schedule: scheduler{kept}, Schedules: scheduler{kept},
 		Ready: a.whyNot, Log: a.log, Client: from, Events: events,
 		Metrics: []api.Source{
 			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), engineFigures(engine),

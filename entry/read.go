@@ -79,13 +79,10 @@ func (s *Store) named(ctx context.Context, a *earshot.App, q *Query, visit func(
 	keys := slices.Clone(q.Keys)
 	slices.Sort(keys)
 	for _, key := range slices.Compact(keys) {
-		if key <= q.After {
-			continue
-		}
 		if err := CheckKey(key); err != nil {
 			return err
 		}
-		if !q.may(key) {
+		if key <= q.After || !q.may(key) {
 			continue
 		}
 		e, err := s.Get(ctx, a, q.Channel, key)

@@ -162,8 +162,8 @@ func (p *Protocol) channelStorageSet(ctx context.Context, q *call) ([]byte, erro
 }
 
 // channelStorageList reads what the client may get of a channel's entries, in
-// the order of their keys. If there are more than fit into the answer, next is
-// what to ask for after (spec §5).
+// the order of their keys, up to a hundred. If there are more, more is true: they
+// are asked for by the last one's key as after (spec §5).
 func (p *Protocol) channelStorageList(ctx context.Context, q *call) ([]byte, error) {
 	c, channel, err := p.storage(q, storageGet)
 	if err != nil {
@@ -189,7 +189,7 @@ func (p *Protocol) channelStorageList(ctx context.Context, q *call) ([]byte, err
 	}
 	b = append(b, ']')
 	if more {
-		b = quote(append(b, `,"next":`...), entries[len(entries)-1].Key)
+		b = append(b, `,"more":true`...)
 	}
 	return append(b, '}'), nil
 }
