@@ -41,6 +41,7 @@ type server struct {
 	hub      *hub.Hub
 	apps     *auth.Directory
 	protocol *hotsock.Protocol
+	later    *later
 	mux      *http.ServeMux
 	clients  []*client
 }
@@ -74,8 +75,10 @@ func newNode(t testing.TB, store *mem.Store, c hotsock.Config, apps ...*earshot.
 	if err := s.hub.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
+	entries := entry.New(s.hub, s.engine, nil)
+	s.later = newLater(s, entries, log)
 	s.protocol = hotsock.New(c, proto.Deps{
-		Entries: entry.New(s.hub, s.engine, nil), Reactions: reaction.New(s.hub, s.engine),
+		Entries: entries, Reactions: reaction.New(s.hub, s.engine), Schedule: s.later,
 		Hub: s.hub, Apps: d, Tokens: auth.NewVerifier(d, s.engine), Log: log,
 	})
 	s.protocol.Routes(s.mux.Handle)
@@ -87,6 +90,7 @@ func (s *server) stop() {
 	for _, c := range s.clients {
 		c.leave()
 	}
+	s.later.timers.Close()
 	if err := s.engine.Close(context.Background()); err != nil {
 		s.t.Error(err)
 	}
