@@ -125,5 +125,5 @@ func (p promise) run(t *testing.T, m Maker) {
 const patience = 3 * time.Minute
 
 func promises() []promise {
-	return slices.Concat(logPromises(), readPromises(), busPromises(), wherePromises(), hubPromises(), outboxPromises(), recordPromises(), watchPromises())
+	return slices.Concat(logPromises(), readPromises(), busPromises(), wherePromises(), hubPromises(), memberPromises(), outboxPromises(), recordPromises(), watchPromises())
 }
