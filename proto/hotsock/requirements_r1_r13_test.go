@@ -287,7 +287,7 @@ func TestR13PublishProblems(t *testing.T) {
 			{`{"event":"other","channel":"unknown"}`, "PUBLISH_PERMISSION_DENIED", "unknown"},
 			{`{"event":"ok","channel":"d"}`, "NOT_SUBSCRIBED", "d"},
 			{`{"event":"ok","channel":"live"}`, "LIVE_CHANNEL", "live"},
-			{`{"event":"ok","channel":"c","scheduleExpression":"at(2026-01-01T00:00:00)"}`, "NOT_SUPPORTED", "c"},
+			{`{"event":"ok","channel":"c","scheduleExpression":"at(2026-01-01T00:00:00)"}`, "SCHEDULE_PERMISSION_DENIED", "c"},
 			{`{"event":"ok","channel":"c","data":"` + strings.Repeat("x", hub.MaxData-1) + `"}`, "MESSAGE_TOO_LARGE", "c"},
 			{`{"event":"ok","channel":"c*"}`, "INVALID_CHANNEL_NAME", "c*"},
 			{`{"event":"ok"}`, "INVALID_MESSAGE", ""},
