@@ -275,7 +275,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		r.start()
 		r.receiver.answers(func(*request) (int, error) { return 503, nil })
 		pad := strings.Repeat("x", 20_000)
-		const channels, each = 120, 12
+		const channels, each = 60, 12
 		for i := range each {
 			for c := range channels {
 				r.publish(fmt.Sprint("c", c), fmt.Sprint(i)+pad)

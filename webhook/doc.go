@@ -41,7 +41,7 @@
 // In memory are, of one webhook, up to 16 MiB of events, and as many lines as
 // their names fit into its cursor, about 2,000 with names of 200 bytes: so many
 // channels may be stuck before the others wait. 64 requests are under way at the
-// most. The cursor is a record {"webhook", app, id}, written once a second by the
+// most. The cursor is a record {"webhook", app, id}, written four times a second by the
 // node that has the webhook's lease, and by its revision, so that a node that
 // lost the lease without noticing cannot undo its successor.
 //

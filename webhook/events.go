@@ -61,6 +61,7 @@ type Events struct {
 	news   news
 	stats  counters
 	hooks  []*dispatcher
+	full   chan struct{} // the outbox was found full
 
 	ctx     context.Context // ends when Close begins
 	cancel  context.CancelFunc
@@ -72,7 +73,7 @@ var _ hub.Recorder = (*Events)(nil)
 // New makes the events of apps. It fails if a webhook cannot be used: its
 // address or a secret is wrong. Nothing runs before Start.
 func New(c Config, apps []*earshot.App, store Store, log *slog.Logger) (*Events, error) {
-	s := &Events{config: c.withDefaults(), store: store, log: log, apps: apps, wants: map[string]map[hub.EventType]bool{}}
+	s := &Events{config: c.withDefaults(), store: store, log: log, apps: apps, wants: map[string]map[hub.EventType]bool{}, full: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.queue.init()
 	s.news.init()

@@ -266,4 +266,18 @@ func (s *Events) putOnce(rs []*record) {
 		})
 	}
 	all.Wait()
+	for _, r := range rs {
+		if r.err != nil && earshot.CodeOf(r.err) == earshot.Full {
+			s.tellFull()
+			return
+		}
+	}
+}
+
+// tellFull has room made now, if this is the node that makes it.
+func (s *Events) tellFull() {
+	select {
+	case s.full <- struct{}{}:
+	default:
+	}
 }

@@ -26,6 +26,8 @@ func (s *Events) watchSpace(ctx context.Context) {
 		}
 		select {
 		case <-ticker.C:
+		case <-s.full:
+			pause(ctx, time.Second) // not again and again while nothing helps
 		case <-ctx.Done():
 			return
 		}
