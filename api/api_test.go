@@ -58,7 +58,7 @@ func (h *published) Info(_ context.Context, a *earshot.App, channel string) (hub
 }
 
 type world struct {
-	*testing.T
+	testing.TB
 	hub *published
 	mux *http.ServeMux
 	// lambda stands before mux.
@@ -68,7 +68,7 @@ type world struct {
 	log    bytes.Buffer
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	apps, err := auth.NewDirectory([]*earshot.App{
 		{
 			Slug: "one", PublishKeys: []string{"key-one", "key-two"}, Hosts: []string{"one.example"},
@@ -86,7 +86,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, hub: &published{}, mux: http.NewServeMux(), stored: &stored{}}
+	w := &world{TB: t, hub: &published{}, mux: http.NewServeMux(), stored: &stored{}}
 	log := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	a := api.New(api.Deps{
 		Storage: w.stored, Reactions: w.stored, Schedule: planned{w.stored}, Client: transport.Proxies(nil).Client,

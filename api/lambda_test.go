@@ -461,7 +461,7 @@ func TestUnserved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, hub: &published{}, mux: http.NewServeMux()}
+	w := &world{TB: t, hub: &published{}, mux: http.NewServeMux()}
 	api.New(api.Deps{Hub: w.hub, Apps: apps, Ready: func() error { return nil }, Log: slog.New(slog.DiscardHandler)}).Routes(w.mux.Handle)
 	id := earshot.NewID(time.Now(), earshot.Position{Epoch: 1, Seq: 3})
 	for body, code := range map[string]string{
