@@ -1,29 +1,16 @@
 // The unmodified hotsock-js against Earshot. HOTSOCK_JS is the path of a
 // checkout of its repository; without it these tests are skipped, loudly.
 import assert from "node:assert/strict"
-import { copyFile, mkdtemp } from "node:fs/promises"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { after, before, describe, it } from "node:test"
-import { pathToFileURL } from "node:url"
-import WebSocket from "ws"
 import { Server, channelName, next, sign } from "../server.mjs"
+import { load, skip } from "./client.mjs"
 
-const checkout = process.env.HOTSOCK_JS
-if (!checkout) {
-  console.error("SKIPPED: the real hotsock-js was not tested; set HOTSOCK_JS to a checkout of github.com/hotsock/hotsock-js")
-}
-
-describe("hotsock-js", { skip: !checkout && "HOTSOCK_JS is not set" }, () => {
+describe("hotsock-js", { skip }, () => {
   let server, HotsockClient
   const clients = []
 
   before(async () => {
-    // The file is an ES module without the name of one.
-    const copy = join(await mkdtemp(join(tmpdir(), "hotsock-js-")), "hotsock.mjs")
-    await copyFile(join(checkout, "src/hotsock.js"), copy)
-    globalThis.WebSocket = WebSocket
-    ;({ HotsockClient } = await import(pathToFileURL(copy).href))
+    HotsockClient = await load()
     server = await Server.start()
   })
   after(async () => {
