@@ -129,6 +129,32 @@
 // The state of a channel (§5). Without getInfo: INFO_PERMISSION_DENIED. The number
 // is that of all nodes; one that does not answer within half a second is left out.
 //
+// Reactions (§2.7). To add what is there and to remove what is not is no error and
+// tells nobody. Whether the sender hears its own is up to echo of the event
+// hotsock.messageReaction; that it may, to react of the message's event, for
+// removing too. It reads the message as history would show it: what it may not
+// read is MESSAGE_NOT_FOUND. Others are REACTION_PERMISSION_DENIED,
+// REACTION_USER_ID_REQUIRED, INVALID_REACTION and REACTION_LIMIT_REACHED (a user
+// has 50 values on a message). Success is not answered over the socket. A reaction
+// is not scheduled, and the answer to publishMessage has no id of it. In history
+// values are listed in the order in which they came first. A server reacts in the
+// name of data.uid, with data.umd.
+//
+// Channel storage (§2.8, §3.5). Values are equal as JSON: the order of members does
+// not matter, and numbers are compared by their exact value, so 1 is 1.0. A write
+// of an equal value tells nobody and leaves who wrote; the entry stays from then on
+// for as long as that write's store says. Clearing is told as null. Entries are
+// listed, and sent to a new subscription, in the order of their keys' bytes, a
+// hundred a page of channelStorageList, where "more":true says that there are
+// others behind the last. meta of a server's write is {"uid":null,"umd":null}; an
+// entry that is not there has null for data and meta. An empty list of keys asks
+// for none. Success of channelStorageSet is not answered over the socket. Refused:
+// STORAGE_PERMISSION_DENIED, INVALID_STORAGE_KEY (white space counts as a space),
+// MESSAGE_TOO_LARGE, TOO_MANY_KEYS, STORAGE_BUSY (too many write one entry). What a
+// refreshed or further token lets observe besides is not sent again until the next
+// subscribe. A subscribe that resumes is sent the entries too; changes that they
+// hold already are left out of what it missed.
+//
 // Keys (§3.1). Package auth says which key is tried, and that there is no leeway.
 //
 // Claims (§3.2 to §3.6). A wrong type, a value out of range and a bad regular
@@ -138,6 +164,18 @@
 // longest counts, of several historyStart the earliest. A false in one token of a
 // subscription vetoes a true in the other; autoSubscribe with subscribe:false is
 // refused. A subscribe token without uid or umd leaves the connection's.
+//
+// Schedules (§4.1, §8.8, §8.12). On a socket, one is not answered unless it fails;
+// by HTTP the answer has scheduleArn, and no id: a message gets that when it is
+// published. A time that has passed by more than a minute is SCHEDULE_PAST, one
+// that passed since is at once. A time that the zone's clocks skip is as much
+// later as they do, of one that comes twice the first counts; what is no
+// at(…) or no zone is INVALID_SCHEDULE. Later than scheduleBefore, or without it:
+// SCHEDULE_PERMISSION_DENIED; of several the latest counts. What may be published
+// is asked when it is scheduled, and not again: the sender may be gone by then.
+// Without echo, the connection that scheduled does not hear the message if it is
+// still there. Of two messages with one deduplicationId that are due within five
+// minutes the first is published. A schedule is cancelled by DELETE /schedules/{id}.
 //
 // Lifetime (§2.10). Connections last until they end; connectionExpiresAt says
 // two hours, or less if the app closes expired ones, or the configured lifetime,
