@@ -313,7 +313,7 @@ func (c *Conn) unsubscribe(sub *Sub, in *earshot.App) bool {
 	if sub.part == nil {
 		return true
 	}
-	if sub.how&asMember != 0 {
+	if sub.Present() {
 		c.hub.absent(sub)
 	}
 	if sub.part.count.Load() == 0 {

@@ -55,7 +55,7 @@ func (h *Hub) setMeta(sub *Sub, meta []byte, b *batch) error {
 	}
 	defer r.unlock()
 	if r.here[sub] == nil {
-		sub.setMeta(meta) // it is joining, or has ended
+		sub.setMeta(meta) // it is joining, and will have this; or it has ended
 		return nil
 	}
 	if !r.takes(sub.sender().UID, meta) {
@@ -146,7 +146,7 @@ func (c *Conn) judges(sub *Sub) bool {
 	if sub.how&byAdapter == 0 && !c.may(sub.as(), earshot.Subscribe, sub.name) {
 		return false
 	}
-	if who := sub.sender(); sub.how&asMember != 0 && (!who.HasUID || who.UID == "") {
+	if who := sub.sender(); sub.Present() && (!who.HasUID || who.UID == "") {
 		return false
 	}
 	c.shard.mu.Lock()

@@ -68,8 +68,10 @@ func (n *nodes) others() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	names := make([]string, 0, len(n.peers)+1)
-	for name := range n.peers {
-		names = append(names, name)
+	for name, p := range n.peers {
+		if !p.over {
+			names = append(names, name)
+		}
 	}
 	return names
 }
@@ -81,8 +83,8 @@ func (n *nodes) met() bool { return n.alone || time.Since(n.begun) >= meeting }
 func (n *nodes) lowest() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for name := range n.peers {
-		if name < n.name {
+	for name, p := range n.peers {
+		if !p.over && name < n.name {
 			return false
 		}
 	}
@@ -167,6 +169,9 @@ func (n *nodes) check(now time.Time) {
 	n.checked = now
 	var dead []*peer
 	for _, p := range n.peers {
+		if p.over {
+			continue
+		}
 		if stood > 0 {
 			p.heard = p.heard.Add(stood)
 		}
@@ -179,8 +184,8 @@ func (n *nodes) check(now time.Time) {
 	n.mu.Unlock()
 	for _, p := range dead {
 		n.hub.log.Warn("a node is not heard of any more", "node", p.name)
-		n.bury(p)
 	}
+	n.bury(dead...)
 }
 
 func forget(names map[string]time.Time, now time.Time) {
@@ -191,26 +196,39 @@ func forget(names map[string]time.Time, now time.Time) {
 	}
 }
 
-// bury takes a node out, with all that it told.
-func (n *nodes) bury(p *peer) {
+// bury takes nodes out, with all that they told. Until that is done, nothing is
+// heard of them.
+func (n *nodes) bury(dead ...*peer) {
 	n.mu.Lock()
-	if n.peers[p.name] != p {
-		n.mu.Unlock()
-		return
+	dead = slices.DeleteFunc(dead, func(p *peer) bool { return p.over })
+	for _, p := range dead {
+		p.over = true
 	}
-	delete(n.peers, p.name)
 	n.mu.Unlock()
 	heir := n.lowest()
-	if heir {
-		n.mu.Lock()
-		n.mourned[p.name] = time.Now()
-		n.mu.Unlock()
+	for _, p := range dead {
+		if heir {
+			n.mourn(p.name)
+		}
+		n.hub.asks.lost(p.name)
+		n.hub.spawn(func() {
+			p.end(heir)
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			delete(n.peers, p.name)
+		})
 	}
-	n.hub.asks.lost(p.name)
-	p.end(heir)
 }
 
-// peer returns a node that was just heard of; nil if it had said goodbye.
+// mourn makes a note that this node records what the end of another means.
+func (n *nodes) mourn(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mourned[name] = time.Now()
+}
+
+// peer returns a node that was just heard of; nil if it had said goodbye, or is
+// being taken out.
 func (n *nodes) peer(name string) *peer {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -223,6 +241,9 @@ func (n *nodes) peer(name string) *peer {
 		delete(n.mourned, name)
 		p = &peer{name: name, roster: &n.hub.roster, records: map[recordKey]record{}, back: back}
 		n.peers[name] = p
+	}
+	if p.over {
+		return nil
 	}
 	p.heard = time.Now()
 	return p

@@ -278,26 +278,28 @@ func (m *member) mine(old *record, now int64) *record {
 
 // changed tells those who hear the channel on this node what became of a member,
 // but for one connection, and records it if this node is the one to do it. The
-// channel is locked, or nil.
-func (r *room) changed(m *member, n earshot.Notice, c *channel, skip earshot.ConnID, b *batch, record bool) {
+// channel is locked, or nil. It returns the size of what they are told.
+func (r *room) changed(m *member, n earshot.Notice, c *channel, skip earshot.ConnID, b *batch, record bool) int {
 	if n == earshot.NoNotice {
-		return
+		return 0
 	}
 	if record {
 		r.memberEvent(m, n)
 	}
 	if c == nil {
 		if c = r.roster.hub.app(r.key.app).known(r.key.channel); c == nil {
-			return
+			return 0
 		}
 		defer c.mu.Unlock()
 	}
 	if len(c.parts) == 0 && len(c.matching()) == 0 {
-		return
+		return 0
 	}
+	data := r.notice(m)
 	c.publish(&delivery{m: &earshot.Message{
-		App: r.key.app, Channel: r.key.channel, Kind: earshot.JSON, Data: r.notice(m), Notice: n, Skip: skip, Time: time.Now(),
+		App: r.key.app, Channel: r.key.channel, Kind: earshot.JSON, Data: data, Notice: n, Skip: skip, Time: time.Now(),
 	}}, b)
+	return len(data)
 }
 
 // notice is the data of a notice about a member.

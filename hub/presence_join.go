@@ -10,7 +10,7 @@ import (
 
 // enter joins the subscription to its channel.
 func (a *app) enter(ctx context.Context, sub *Sub) (*channel, error) {
-	if sub.how&asMember != 0 {
+	if sub.Present() {
 		return a.enterRoom(ctx, sub)
 	}
 	c, err := a.acquire(ctx, sub.name)
@@ -77,17 +77,23 @@ func (r *room) join(c *channel, sub *Sub, b *batch) error {
 	return nil
 }
 
-// roomOf returns the room of a member's subscription, locked; nil if it has not
-// joined one, or nobody is there any more.
+// roomOf returns the room of a subscription, locked; nil for one that is no
+// member's. One that is joining is not in its room yet: it joins as what it is
+// when the room is free.
 func (h *Hub) roomOf(sub *Sub) *room {
-	s := sub.conn.shard
-	s.mu.Lock()
-	c, ok := sub.target.(*channel)
-	s.mu.Unlock()
-	if !ok || sub.how&asMember == 0 {
+	if !sub.Present() {
 		return nil
 	}
-	return h.roster.known(roomKey{c.app.slug, c.name})
+	k := roomKey{channel: sub.name}
+	s := sub.conn.shard
+	s.mu.Lock()
+	if c, ok := sub.target.(*channel); ok {
+		k.app = c.app.slug
+	} else {
+		k.app = sub.conn.App().Slug
+	}
+	s.mu.Unlock()
+	return h.roster.room(k)
 }
 
 // absent ends what a subscription has made of its user.

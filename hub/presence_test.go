@@ -484,3 +484,89 @@ func (r *rig) kill() {
 	_ = r.engine.Close(context.Background())
 	r.hub.Close()
 }
+
+// TestMembersDuringALongHistory: what happens while pages of it are read is in no
+// log, and not lost.
+func TestMembersDuringALongHistory(t *testing.T) {
+	run(t, hub.Config{}, func(r *rig) {
+		all := numbers(1, 700)
+		r.publish("p", all...)
+		c := r.connect(user("a", ""))
+		sub, _, err := c.conn.Subscribe(context.Background(), hub.Join{Channel: "p", Encoding: noticing(), Present: true, After: beginning()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &watcher{client: c, sub: sub, view: showAll(sub.Members())}
+		r.mustPresent("p", "b", "")
+		r.mustPresent("p", "c", "").leave()
+		if err := sub.Start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		got := c.take()
+		if err := inOrder(got[:700], 1, 700); err != nil {
+			t.Error(err)
+		}
+		c.got = got[700:]
+		w.expectNotices("added b=null", "added c=null", "removed c=null")
+	})
+}
+
+// TestMembersTooManyToHold: who would miss some of what happened before it was
+// started is cut, and comes back.
+func TestMembersTooManyToHold(t *testing.T) {
+	run(t, hub.Config{QueueBytes: 4096}, func(r *rig) {
+		c := r.connect(user("a", ""))
+		sub, _, err := c.conn.Subscribe(context.Background(), hub.Join{Channel: "p", Encoding: noticing(), Present: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := r.connect(user("b", ""))
+		for range 10 {
+			other, _, err := b.conn.Subscribe(context.Background(), hub.Join{Channel: "p", Encoding: text(), Present: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.conn.Unsubscribe(other)
+		}
+		synctest.Wait()
+		if err := sub.Start(context.Background()); earshot.CodeOf(err) != earshot.Slow {
+			t.Errorf("start: %v", err)
+		}
+		c.expectClosed(earshot.Slow)
+		if got := r.members("p"); got != nil {
+			t.Errorf("members %v", got)
+		}
+	})
+}
+
+// TestANodeComesBackWhileItIsTakenOut: many members take a moment to be taken
+// out; what their node says again meanwhile is not undone.
+func TestANodeComesBackWhileItIsTakenOut(t *testing.T) {
+	for back := 6800 * time.Millisecond; back < 9*time.Second; back += 200 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			store := mem.NewStore(mem.Config{})
+			one, two := newRig(t, hub.Config{}, store), newRig(t, hub.Config{}, store)
+			deaf := &hub.Encoding{Name: "deaf", Notices: true, Render: func(*earshot.Message) *hub.Frame { return hub.TextFrame(nil) }}
+			if _, err := one.present("live.p", "a", "", deaf); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			long := `"` + strings.Repeat("x", 2000) + `"`
+			for i := range 45 {
+				if _, err := two.present("live.p", fmt.Sprint("b", i), long, deaf); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			two.engine.Cut()
+			time.Sleep(back)
+			two.engine.Restore()
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			if a, b := one.members("live.p"), two.members("live.p"); len(a) != 46 || !slices.Equal(a, b) {
+				t.Errorf("back after %v: %d and %d members", back, len(a), len(b))
+			}
+		})
+	}
+}

@@ -209,8 +209,9 @@ func (o *ownPart) all() (records []change, seq uint64) {
 }
 
 // replicate takes what another node says of a user: a record, or nil and when it
-// went. The change is recorded as an event if that node cannot do it.
-func (r *roster) replicate(node string, k recordKey, rec *record, went int64, orphan bool, b *batch) {
+// went. The change is recorded as an event if that node cannot do it. It returns
+// how long the list was that those who hear the channel were sent.
+func (r *roster) replicate(node string, k recordKey, rec *record, went int64, orphan bool, b *batch) (sent int) {
 	room := r.room(k.roomKey)
 	defer room.unlock()
 	m := room.user(k.uid)
@@ -219,7 +220,7 @@ func (r *roster) replicate(node string, k recordKey, rec *record, went int64, or
 	// it go: the one that it left last records it.
 	later := m.left > went || m.left == went && r.hub.nodes.name > node
 	last := notice == earshot.MemberRemoved && later
-	room.changed(m, notice, nil, earshot.ConnID{}, b, orphan || last)
+	return room.changed(m, notice, nil, earshot.ConnID{}, b, orphan || last)
 }
 
 // room returns a channel's room, made if need be, and locked.

@@ -19,7 +19,11 @@ const (
 type peer struct {
 	name   string
 	roster *roster
-	heard  time.Time // when it last said something; the nodes' lock guards it
+
+	// The nodes' lock guards what follows.
+
+	heard time.Time // when it last said something
+	over  bool      // it is being taken out
 
 	mu      sync.Mutex
 	dead    bool
@@ -49,6 +53,8 @@ func (p *peer) heardBeat(b *beat) (ask uint64) {
 		return p.askAgain()
 	case b.Seq > p.seq || b.Seq == p.seq && b.Digest != p.digest:
 		return p.lose()
+	case b.Seq == p.seq:
+		p.back = false // all that it had when it came back is there
 	}
 	return 0
 }
@@ -195,16 +201,34 @@ func gone(k recordKey) change {
 	return c
 }
 
+// The pace at which the members of a node that is gone are taken out: so much of
+// notices at once, and then a rest for those who are to take them; but not more
+// rests than may last until it has to be done.
+const (
+	endBytes = 256 << 10
+	endRest  = 25 * time.Millisecond
+	endRests = 40
+)
+
 // end takes out all that the peer told, which has stopped or is taken for dead;
 // orphan says that this node records it.
 func (p *peer) end(orphan bool) {
-	var b batch
-	defer b.settle(p.roster.hub)
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.dead = true
-	for k := range p.records {
-		p.roster.replicate(p.name, k, nil, math.MaxInt64, orphan, &b)
-	}
+	records := p.records
 	p.records = nil
+	p.mu.Unlock()
+	h := p.roster.hub
+	var b batch
+	bytes, rests := 0, 0
+	for k := range records {
+		bytes += p.roster.replicate(p.name, k, nil, math.MaxInt64, orphan, &b)
+		if bytes > endBytes && rests < endRests {
+			b.settle(h)
+			rest(h.ctx, endRest)
+			bytes = 0
+			rests++
+		}
+	}
+	b.settle(h)
 }
