@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"net"
@@ -47,7 +48,8 @@ func OutcomeUnknown(err error) bool {
 	case errors.As(err, &e):
 		return e.Unsure
 	}
-	return !notDialed(err)
+	var stranger *tls.CertificateVerificationError
+	return !notDialed(err) && !errors.As(err, &stranger)
 }
 
 // errNotSent is the failure of what never left the program.

@@ -66,7 +66,8 @@ func NewPublisher(c Config) (*Publisher, error) {
 //
 // Publish tries again by itself where that is safe: if nothing was sent or the
 // server did nothing and asks to come back, and with a DeduplicationID also if
-// the outcome is unknown. The last failure is returned.
+// the outcome is unknown. The last failure is returned, at once if the server
+// asks for more than a few seconds.
 func (p *Publisher) Publish(ctx context.Context, m Message) (*Answer, error) {
 	body, err := m.MarshalJSON()
 	if err != nil {
@@ -172,7 +173,8 @@ func (p *Publisher) send(ctx context.Context, body []byte, keyed bool) (*Answer,
 		if err == nil || try >= p.tries || !(passing(err) || keyed && OutcomeUnknown(err)) {
 			return answer, err
 		}
-		if pause(ctx, retryWait(try, err)) != nil {
+		wait := retryWait(try, err)
+		if wait > maxRetry || pause(ctx, wait) != nil {
 			return nil, err
 		}
 	}
@@ -189,11 +191,11 @@ func (p *Publisher) once(ctx context.Context, body []byte) (*Answer, error) {
 
 // retryWait doubles with every try, and is never the same for everybody.
 func retryWait(try int, err error) time.Duration {
-	wait := min(firstRetry<<min(try-1, 10), maxRetry)
+	wait := min(firstRetry<<min(try-1, 10), maxRetry/2)
 	wait = wait/2 + rand.N(wait/2+1)
 	var e *Error
 	if errors.As(err, &e) && e.RetryAfter > wait {
-		wait = min(e.RetryAfter, maxRetry) + rand.N(wait)
+		wait += e.RetryAfter
 	}
 	return wait
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -226,6 +227,7 @@ func TestRetries(t *testing.T) {
 		"busy":                         {[]reply{busy, good}, "", 2, false},
 		"limited, busy":                {[]reply{limited, busy, good}, "", 3, false},
 		"busy for too long":            {[]reply{busy}, "", 3, true},
+		"to come back much later":      {[]reply{{status: 503, body: busy.body, retry: "60"}, good}, "d", 1, true},
 		"lost without an id":           {[]reply{lost, good}, "", 1, true},
 		"lost with an id":              {[]reply{lost, good}, "d", 2, false},
 		"a proxy's fault":              {[]reply{proxy, good}, "", 1, true},
@@ -280,6 +282,17 @@ func TestNobodyThere(t *testing.T) {
 	}
 	if _, err := p.Publish(t.Context(), client.Message{}); err == nil || client.OutcomeUnknown(err) {
 		t.Errorf("got %v, want a failure that left no trace", err)
+	}
+	stranger := httptest.NewUnstartedServer(http.NotFoundHandler())
+	stranger.Config.ErrorLog = log.New(io.Discard, "", 0)
+	stranger.StartTLS()
+	defer stranger.Close()
+	other, err := client.NewPublisher(client.Config{URL: stranger.URL, PublishKey: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Publish(t.Context(), client.Message{}); err == nil || client.OutcomeUnknown(err) {
+		t.Errorf("a server that nobody vouches for: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -40,7 +40,8 @@ type overLambda struct {
 	Session  string `name:"session-name" help:"With --role, the session's name." placeholder:"NAME"`
 }
 
-// Run publishes and prints the message's id, or the name of its schedule.
+// Run publishes and prints the message's id or the name of its schedule, if it
+// has one.
 func (p *publishCmd) Run(w *world) error {
 	data, err := p.data(w)
 	if err != nil {
@@ -64,7 +65,9 @@ func (p *publishCmd) Run(w *world) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(w.out, cmp.Or(published.ScheduleARN, published.ID))
+	if name := cmp.Or(published.ScheduleARN, published.ID); name != "" {
+		_, err = fmt.Fprintln(w.out, name)
+	}
 	return err
 }
 

@@ -61,3 +61,26 @@ func TestPublishThroughLambda(t *testing.T) {
 		t.Errorf("without a server: %s", errs)
 	}
 }
+
+// TestPublishForLater: a message that is scheduled, and an entry that is set.
+func TestPublishForLater(t *testing.T) {
+	data := t.TempDir()
+	server, _ := dev(t, data)
+	devJSON := filepath.Join(data, "dev.json")
+	out, _ := run(t, 0, "publish", "--dev", devJSON, "hello", "greeting", `1`, "--at", "2099-12-24T18:00:00", "--timezone", "Europe/Berlin")
+	if !strings.HasPrefix(out, "arn:aws:scheduler:") {
+		t.Errorf("publish prints %q, want the name of a schedule", out)
+	}
+	_, errs := run(t, 1, "publish", "--dev", devJSON, "hello", "greeting", `1`, "--at", "tomorrow")
+	if !strings.Contains(errs, "SCHEDULE") {
+		t.Errorf("a time that is none: %s", errs)
+	}
+	if out, _ := run(t, 0, "publish", "--dev", devJSON, "hello", "hotsock.channelStorageSet", `{"a":1}`, "--entry", "k"); strings.HasPrefix(out, "arn:") {
+		t.Errorf("setting an entry prints %q", out)
+	}
+	_, errs = run(t, 1, "publish", "--dev", devJSON, "hello", "hotsock.channelStorageSet", `{"a":1}`, "--entry", "no key")
+	if errs == "" {
+		t.Error("a bad key is accepted")
+	}
+	server.end()
+}
