@@ -41,9 +41,12 @@ type server struct {
 	hub      *hub.Hub
 	apps     *auth.Directory
 	protocol *hotsock.Protocol
-	later    *later
-	mux      *http.ServeMux
-	clients  []*client
+
+	entries   *entry.Store
+	reactions *reaction.Store
+	later     *later
+	mux       *http.ServeMux
+	clients   []*client
 }
 
 // app is the default application: channels that begin with live are live.
@@ -75,10 +78,10 @@ func newNode(t testing.TB, store *mem.Store, c hotsock.Config, apps ...*earshot.
 	if err := s.hub.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	entries := entry.New(s.hub, s.engine, nil)
-	s.later = newLater(s, entries, log)
+	s.entries, s.reactions = entry.New(s.hub, s.engine, nil), reaction.New(s.hub, s.engine)
+	s.later = newLater(s, s.entries, log)
 	s.protocol = hotsock.New(c, proto.Deps{
-		Entries: entries, Reactions: reaction.New(s.hub, s.engine), Schedule: s.later,
+		Entries: s.entries, Reactions: s.reactions, Schedule: s.later,
 		Hub: s.hub, Apps: d, Tokens: auth.NewVerifier(d, s.engine), Log: log,
 	})
 	s.protocol.Routes(s.mux.Handle)

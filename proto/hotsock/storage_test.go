@@ -1,6 +1,7 @@
 package hotsock_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -8,7 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/api"
 	"github.com/earshot-io/earshot/engine/mem"
+	"github.com/earshot-io/earshot/entry"
 	"github.com/earshot-io/earshot/proto/hotsock"
 )
 
@@ -241,4 +245,12 @@ func TestStorageOverNodes(t *testing.T) {
 			reader.expect(kept(channel, "k", "2"))
 		}
 	})
+}
+
+// writes lets the application's server write entries.
+type writes struct{ s *server }
+
+func (w writes) Set(ctx context.Context, a *earshot.App, e api.Entry) error {
+	_, err := w.s.entries.Set(ctx, a, entry.Write{Channel: e.Channel, Key: e.Key, Data: e.Data, Store: e.Store})
+	return err
 }

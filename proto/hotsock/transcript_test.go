@@ -54,7 +54,10 @@ func newStage(t *testing.T) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api.New(api.Deps{Hub: st.s.hub, Apps: st.s.apps, Ready: func() error { return nil }, Log: log}).Routes(st.s.mux.Handle)
+	api.New(api.Deps{
+		Hub: st.s.hub, Apps: st.s.apps, Entries: st.s.entries, Storage: writes{st.s}, Reactions: reacts{st.s},
+		Ready: func() error { return nil }, Log: log,
+	}).Routes(st.s.mux.Handle)
 	st.http = httptest.NewServer(up.Handler(st.s.mux))
 	t.Cleanup(func() {
 		for _, c := range st.conns {
