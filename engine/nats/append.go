@@ -98,6 +98,11 @@ func (e *Engine) admit(early bool) error {
 			return unavailable(err)
 		}
 	}
+	return e.slot()
+}
+
+// slot takes a slot, and waits for one for a moment.
+func (e *Engine) slot() error {
 	select {
 	case e.slots <- struct{}{}:
 	default:

@@ -110,3 +110,96 @@ func BenchmarkReadNewest(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkRecordPut has one writer and then 64, each with one record under way:
+// 200 bytes, on disk when it is acknowledged.
+func BenchmarkRecordPut(b *testing.B) {
+	for _, writers := range []int{1, 64} {
+		b.Run(fmt.Sprint(writers), func(b *testing.B) {
+			dir := b.TempDir()
+			floor := fsyncFloor(b, dir)
+			e := open(b, Config{Dir: filepath.Join(dir, "data")})
+			data := make([]byte, 200)
+			times := make([][]time.Duration, writers)
+			before := e.Stats().Barriers
+			var all sync.WaitGroup
+			b.ResetTimer()
+			for w := range writers {
+				all.Go(func() {
+					for i := w; i < b.N; i += writers {
+						begin := time.Now()
+						if _, err := e.Put(context.Background(), hub.Key{"bench", fmt.Sprint(w), fmt.Sprint(i % 1000)}, data, hub.AnyRevision, 0); err != nil {
+							b.Errorf("put: %v", err)
+							return
+						}
+						times[w] = append(times[w], time.Since(begin))
+					}
+				})
+			}
+			all.Wait()
+			b.StopTimer()
+			reportTimes(b, slices.Concat(times...))
+			b.ReportMetric(floor.Seconds()*1000, "fsync-ms")
+			b.ReportMetric(float64(b.N)/float64(max(e.Stats().Barriers-before, 1)), "puts/sync")
+		})
+	}
+}
+
+func reportTimes(b *testing.B, times []time.Duration) {
+	if len(times) == 0 {
+		return
+	}
+	slices.Sort(times)
+	at := func(part float64) float64 { return times[int(part*float64(len(times)-1))].Seconds() * 1000 }
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "/s")
+	b.ReportMetric(at(0.5), "p50-ms")
+	b.ReportMetric(at(0.99), "p99-ms")
+}
+
+// manyKept makes n records.
+func manyKept(b *testing.B, e *Engine, n int) {
+	b.Helper()
+	var all sync.WaitGroup
+	for w := range 64 {
+		all.Go(func() {
+			for i := w; i < n; i += 64 {
+				if _, err := e.Put(context.Background(), hub.Key{"bench", fmt.Sprintf("%06d", i)}, make([]byte, 200), 0, 0); err != nil {
+					b.Errorf("put: %v", err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// BenchmarkRecordGet reads one of 10,000 records.
+func BenchmarkRecordGet(b *testing.B) {
+	e := open(b, Config{Dir: b.TempDir()})
+	manyKept(b, e, 10_000)
+	times := make([]time.Duration, 0, b.N)
+	b.ResetTimer()
+	for i := range b.N {
+		begin := time.Now()
+		r, err := e.Get(context.Background(), hub.Key{"bench", fmt.Sprintf("%06d", i%10_000)})
+		if err != nil || r.Revision == 0 {
+			b.Fatalf("get: %+v, %v", r, err)
+		}
+		times = append(times, time.Since(begin))
+	}
+	b.StopTimer()
+	reportTimes(b, times)
+}
+
+// BenchmarkRecordList reads the first 1,000 of 10,000 records.
+func BenchmarkRecordList(b *testing.B) {
+	e := open(b, Config{Dir: b.TempDir()})
+	manyKept(b, e, 10_000)
+	b.ResetTimer()
+	for range b.N {
+		rs, more, err := e.List(context.Background(), hub.Key{"bench"}, nil, 1000)
+		if err != nil || len(rs) != 1000 || !more {
+			b.Fatalf("list: %d, %v, %v", len(rs), more, err)
+		}
+	}
+}

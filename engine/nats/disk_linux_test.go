@@ -165,6 +165,119 @@ func TestLittleSpace(t *testing.T) {
 	heals(t, e, epoch, acked)
 }
 
+// fillRecords writes records until there is no space, and so many more; it
+// returns how many were acknowledged, and with what the others failed.
+func fillRecords(t *testing.T, e *Engine, after int) (acked int, codes map[earshot.Code]int) {
+	t.Helper()
+	codes = map[earshot.Code]int{}
+	for i := 0; after > 0; i++ {
+		if i > 10_000 {
+			t.Fatal("there is no end")
+		}
+		begin := time.Now()
+		_, err := e.Put(t.Context(), hub.Key{"full", fmt.Sprintf("%05d", i)}, make([]byte, 30_000), 0, 0)
+		if d := time.Since(begin); d > 2*time.Second {
+			t.Errorf("put %d was answered after %v: %v", i, d, err)
+		}
+		if err != nil {
+			codes[earshot.CodeOf(err)]++
+			after--
+			continue
+		}
+		acked++
+	}
+	return acked, codes
+}
+
+// TestRecordsFull reaches the bounds of the store and of the filesystem with
+// records: nobody is told that one was written that is not there.
+func TestRecordsFull(t *testing.T) {
+	t.Run("store", func(t *testing.T) {
+		dir := t.TempDir()
+		e := open(t, Config{Dir: dir, MaxStore: 8 << 20})
+		acked, codes := fillRecords(t, e, 3)
+		if acked < 10 || codes[earshot.Full] != 3 {
+			t.Errorf("%d acknowledged, then %v", acked, codes)
+		}
+		countRecords(t, e, acked)
+		// Messages have room of their own, one record may replace itself, and what is
+		// removed makes room.
+		put(t, e, "c", "1", hub.AppendOptions{})
+		first, second := hub.Key{"full", "00000"}, hub.Key{"full", "00001"}
+		if _, err := e.Put(t.Context(), first, make([]byte, 30_000), hub.AnyRevision, 0); err != nil {
+			t.Errorf("replacing a record: %v", err)
+		}
+		if err := e.Delete(t.Context(), second, hub.AnyRevision); err != nil {
+			t.Errorf("room cannot be made: %v", err)
+		}
+		if _, err := e.Put(t.Context(), hub.Key{"full", "new"}, make([]byte, 20_000), 0, 0); err != nil {
+			t.Errorf("there is no room for a new one: %v", err)
+		}
+		closeEngine(t, e)
+		countRecords(t, open(t, Config{Dir: dir, MaxStore: 8 << 20}), acked)
+	})
+	t.Run("little space", func(t *testing.T) {
+		dir := tmpfs(t, 48)
+		e := open(t, Config{Dir: filepath.Join(dir, "data")})
+		k := hub.Key{"full", "1"}
+		revision := putRecord(t, e, k, "1")
+		if err := os.WriteFile(filepath.Join(dir, "other"), make([]byte, 45<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		poll(t, 10*time.Second, "that is noticed", e.low.Load)
+		if _, err := e.Put(t.Context(), k, nil, revision, 0); earshot.CodeOf(err) != earshot.Full {
+			t.Errorf("put: %v", err)
+		}
+		countRecords(t, e, 1)
+		if err := e.Delete(t.Context(), k, revision); err != nil {
+			t.Errorf("room cannot be made: %v", err)
+		}
+	})
+	t.Run("filesystem", func(t *testing.T) {
+		dir := tmpfs(t, 48)
+		e := open(t, Config{Dir: filepath.Join(dir, "data"), MinFree: -1, MaxStore: 1 << 30})
+		other := filepath.Join(dir, "other")
+		if err := os.WriteFile(other, make([]byte, 44<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		acked, codes := fillRecords(t, e, 20)
+		t.Logf("%d acknowledged, then %v", acked, codes)
+		for code := range codes {
+			if !code.Temporary() {
+				t.Errorf("it failed with %v", code)
+			}
+		}
+		if err := os.Remove(other); err != nil {
+			t.Fatal(err)
+		}
+		poll(t, 20*time.Second, "a record can be written again", func() bool {
+			_, err := e.Put(t.Context(), hub.Key{"again"}, nil, hub.AnyRevision, 0)
+			return err == nil
+		})
+		countRecords(t, e, acked)
+	})
+}
+
+// countRecords checks that those that were acknowledged are there.
+func countRecords(t *testing.T, e *Engine, acked int) {
+	t.Helper()
+	n := 0
+	var after hub.Key
+	for more := true; more; {
+		var rs []hub.Record
+		var err error
+		if rs, more, err = e.List(t.Context(), hub.Key{"full"}, after, 1000); err != nil {
+			t.Fatal(err)
+		}
+		if len(rs) > 0 {
+			n, after = n+len(rs), rs[len(rs)-1].Key
+		}
+	}
+	if n < acked {
+		t.Errorf("%d are there, %d were acknowledged", n, acked)
+	}
+}
+
 // TestStoreFull reaches the bound for what the server may store.
 func TestStoreFull(t *testing.T) {
 	e := open(t, Config{Dir: t.TempDir(), MaxStore: 4 << 20})

@@ -27,9 +27,29 @@
 //	               t                           control messages, never stored
 //	EARSHOT_STATE  earshot.state.<key>         epoch, clock, removals; the newest of each key
 //	EARSHOT_SPENT  earshot.spent.<app>.<hash>  tokens that were used, until they expire
+//	EARSHOT_RECORDS earshot.records.<levels>   records; the newest of each key
+//	EARSHOT_EVENTS earshot.event.<app>.<hash>  the outbox of events
 //
 // A stored message is an envelope: a version byte and CBOR. What comes from
 // another node is decoded as untrusted input.
+//
+// # Records
+//
+// A record is the one message of its subject, and its revision that message's
+// sequence. A removed record leaves a mark for a minute (a key-value store's purge
+// marker, ADR-8; where its time ended, the server's, ADR-43), so that a watch
+// learns of it; one that was away for longer compares what there is. The marks'
+// minute does not lengthen the time of a record: the server does so only where a
+// subject has more than one message. A record for a second ends one to three
+// seconds after it was written.
+//
+// Reads of one record go to the stream's leader, those of many to any replica
+// that has come as far as the leader had; a new leader answers when it has all
+// that was acknowledged. One that has lost its cluster, and does not know yet,
+// answers with what was, for ten seconds at the most: a write, which needs the
+// cluster, fails then, so who must be sure writes by revision. Embedded, records
+// have an eighth of the store for themselves, and what is read is on disk: what a
+// crash would undo is not shown.
 //
 // # The data directory
 //

@@ -33,8 +33,76 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// childPublishers is how many goroutines of a child publish, each on a channel.
-const childPublishers = 16
+// childPublishers is how many goroutines of a child publish, each on a channel,
+// and childWriters how many write records.
+const (
+	childPublishers = 16
+	childWriters    = 4
+)
+
+// recordsOf marks, where channels are counted, the records of a writer.
+const recordsOf = "records/"
+
+// writeRecords writes numbered records, and the number of the last one by its
+// revision, and a line for each pair that was acknowledged.
+func writeRecords(ctx context.Context, e *Engine, writer string) {
+	last, err := e.Get(ctx, hub.Key{"last", writer})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	next, _ := strconv.Atoi(string(last.Data))
+	for {
+		text := strconv.Itoa(next + 1)
+		if _, err := e.Put(ctx, hub.Key{"kept", writer, text}, []byte(text), hub.AnyRevision, 0); err != nil {
+			continue
+		}
+		revision, err := e.Put(ctx, last.Key, []byte(text), last.Revision, 0)
+		if err != nil {
+			if r, err := e.Get(ctx, last.Key); err == nil {
+				last = r
+				next, _ = strconv.Atoi(string(last.Data))
+			}
+			continue
+		}
+		last.Revision = revision
+		next++
+		_, _ = os.Stdout.WriteString(recordsOf + writer + " " + text + "\n")
+	}
+}
+
+// checkRecords counts how many of a writer's records are lost.
+func checkRecords(t *testing.T, e *Engine, writer string, acked int) (lost int) {
+	t.Helper()
+	last, err := e.Get(t.Context(), hub.Key{"last", writer})
+	if err != nil {
+		t.Fatalf("get: %v", err)
+	}
+	if n, _ := strconv.Atoi(string(last.Data)); n < acked {
+		t.Logf("writer %s: the last is %d, %d was acknowledged", writer, n, acked)
+		lost++
+	}
+	there := map[string]bool{}
+	var after hub.Key
+	for more := true; more; {
+		var rs []hub.Record
+		if rs, more, err = e.List(t.Context(), hub.Key{"kept", writer}, after, 5000); err != nil {
+			t.Fatalf("list: %v", err)
+		}
+		for _, r := range rs {
+			if string(r.Data) != r.Key[2] {
+				t.Errorf("%s holds %q", r.Key, r.Data)
+			}
+			there[r.Key[2]], after = true, r.Key
+		}
+	}
+	for i := range acked {
+		if !there[strconv.Itoa(i+1)] {
+			lost++
+		}
+	}
+	return lost
+}
 
 // child publishes numbered messages until it is killed, and writes a line for
 // each that was acknowledged.
@@ -50,6 +118,9 @@ func child(c Config) {
 		os.Exit(1)
 	}
 	var all sync.WaitGroup
+	for w := range childWriters {
+		all.Go(func() { writeRecords(ctx, e, strconv.Itoa(w)) })
+	}
 	for p := range childPublishers {
 		all.Go(func() {
 			channel := fmt.Sprintf("p.%d", p)
@@ -121,11 +192,15 @@ func (v *victim) run(t *testing.T, long time.Duration, acked map[string]int, sto
 	return n
 }
 
-// check reads everything back: how many of the acknowledged are lost, and what
-// is double or out of order.
+// check reads everything back, messages and records: how many of the acknowledged
+// are lost, and what is double or out of order.
 func check(t *testing.T, e *Engine, acked map[string]int) (lost int) {
 	t.Helper()
 	for channel, last := range acked {
+		if writer, ok := strings.CutPrefix(channel, recordsOf); ok {
+			lost += checkRecords(t, e, writer, last)
+			continue
+		}
 		next := 1
 		r := hub.Range{Limit: 1000}
 		for {
@@ -175,7 +250,14 @@ func TestKill(t *testing.T) {
 		}
 		closeEngine(t, e)
 	}
-	t.Logf("%d acknowledged, none may be lost", total)
+	written := 0
+	for w := range childWriters {
+		written += acked[recordsOf+strconv.Itoa(w)]
+	}
+	if written == 0 {
+		t.Error("no record was written")
+	}
+	t.Logf("%d acknowledged, %d of them records; none may be lost", total, written)
 }
 
 func TestReopenKeepsEverything(t *testing.T) {

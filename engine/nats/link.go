@@ -119,6 +119,10 @@ func (l *link) makeStreams(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	records, err := l.engine.maxRecords()
+	if err != nil {
+		return err
+	}
 	events, err := l.engine.eventBytes()
 	if err != nil {
 		return err
@@ -140,6 +144,7 @@ func (l *link) makeStreams(ctx context.Context) error {
 		{
 			Name: recordStream, Subjects: []string{subjectRecord + ">"}, Storage: jetstream.FileStorage,
 			MaxMsgsPerSubject: 1, AllowMsgTTL: true, AllowDirect: true, SubjectDeleteMarkerTTL: markerTTL,
+			MaxBytes: records, Discard: jetstream.DiscardNew,
 		},
 		{
 			Name: eventStream, Subjects: []string{subjectEvent + ">"}, Storage: jetstream.FileStorage,

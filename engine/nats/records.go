@@ -308,7 +308,7 @@ func (e *Engine) write(ctx context.Context, m *natsgo.Msg, last uint64) (uint64,
 	if err := ctx.Err(); err != nil {
 		return 0, unavailable(context.Cause(ctx))
 	}
-	if err := e.admit(false); err != nil {
+	if err := e.admitWrite(m); err != nil {
 		return 0, err
 	}
 	if last != hub.AnyRevision {
@@ -323,6 +323,18 @@ func (e *Engine) write(ctx context.Context, m *natsgo.Msg, last uint64) (uint64,
 		// It ends by itself, and then gives its slot back.
 		return 0, unknownWrite(context.Cause(ctx))
 	}
+}
+
+// admitWrite refuses, or takes a slot. What makes room is never refused for want
+// of it.
+func (e *Engine) admitWrite(m *natsgo.Msg) error {
+	if !gone(m.Header) {
+		return e.admit(false)
+	}
+	if err := e.refusal(); err != nil {
+		return err
+	}
+	return e.slot()
 }
 
 func (w *writing) send(m *natsgo.Msg) {

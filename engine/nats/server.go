@@ -104,7 +104,21 @@ func (e *Engine) maxLog() (int64, error) {
 		return -1, nil
 	}
 	store, err := e.maxStore()
-	return store - max(store/20, 1<<20) - e.maxEvents(store), err
+	return store - max(store/20, 1<<20) - e.maxEvents(store) - store/recordsShare, err
+}
+
+// recordsShare is the part of the embedded server's store that records have. It
+// is bounded, and kept for them: with records that fill the store its state could
+// not be written, and without it the engine does not start.
+const recordsShare = 8
+
+// maxRecords is the bound for records; -1 for none.
+func (e *Engine) maxRecords() (int64, error) {
+	if !e.config.embedded() {
+		return -1, nil
+	}
+	store, err := e.maxStore()
+	return store / recordsShare, err
 }
 
 // maxEvents is the outbox's share of a store.
