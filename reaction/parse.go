@@ -2,7 +2,6 @@ package reaction
 
 import (
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/earshot-io/earshot"
 )
@@ -13,16 +12,13 @@ const (
 	remove = "remove"
 )
 
-// Parse reads what a client or server sends to react:
-// {"messageId","reaction","action"}, and of a server "uid" and perhaps "umd",
-// whose reaction it is. It fails with Invalid.
+// Parse reads what a client sends to react, {"messageId","reaction","action"}.
+// Whose the reaction is does not come from there. It fails with Invalid.
 func Parse(channel string, data []byte) (Change, error) {
 	var in struct {
-		MessageID *string        `json:"messageId"`
-		Reaction  *string        `json:"reaction"`
-		Action    *string        `json:"action"`
-		UID       *string        `json:"uid"`
-		Meta      jsontext.Value `json:"umd"`
+		MessageID *string `json:"messageId"`
+		Reaction  *string `json:"reaction"`
+		Action    *string `json:"action"`
 	}
 	if json.Unmarshal(data, &in) != nil || in.MessageID == nil || in.Reaction == nil || in.Action == nil {
 		return Change{}, invalid(`data is an object with the strings "messageId", "reaction" and "action"`)
@@ -34,12 +30,5 @@ func Parse(channel string, data []byte) (Change, error) {
 	if err != nil {
 		return Change{}, invalid("data.messageId is not the id of a message")
 	}
-	c := Change{Channel: channel, Message: id, Value: *in.Reaction, Remove: *in.Action == remove}
-	if in.UID != nil {
-		c.UID = *in.UID
-	}
-	if in.Meta != nil && in.Meta.Kind() != 'n' {
-		c.Meta = in.Meta
-	}
-	return c, nil
+	return Change{Channel: channel, Message: id, Value: *in.Reaction, Remove: *in.Action == remove}, nil
 }

@@ -138,7 +138,7 @@
 // has 50 values on a message). Success is not answered over the socket. A reaction
 // is not scheduled, and the answer to publishMessage has no id of it. In history
 // values are listed in the order in which they came first. A server reacts in the
-// name of data.uid, with data.umd.
+// name of data.uid.
 //
 // Channel storage (§2.8, §3.5). Values are equal as JSON: the order of members does
 // not matter, and numbers are compared by their exact value, so 1 is 1.0. A write
