@@ -4,17 +4,20 @@ package aws_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -34,14 +37,15 @@ const (
 	arn    = "arn:aws:lambda:us-east-1:111111111111:function:Hotsock-PublishFunction-x"
 )
 
-// serve starts a server with two access keys and returns its address.
-func serve(t *testing.T) string {
+// serve starts a server with two access keys, and webhooks, and returns its address.
+func serve(t *testing.T, hooks ...settings.Webhook) string {
 	t.Helper()
 	c := settings.Default()
 	c.Server = settings.Server{Listen: "127.0.0.1:0"}
 	c.Engine.Data = t.TempDir()
 	c.Apps = []settings.App{{
 		Slug: "main", SigningKeys: []settings.SigningKey{{ID: "k", Alg: "HS256", Key: "YSBzZWNyZXQgb2YgbW9yZSB0aGFuIHRoaXJ0eS10d28gYnl0ZXM="}},
+		Webhooks: hooks,
 		AccessKeys: []settings.AccessKey{
 			{ID: "AKWIDE", Secret: "wide"},
 			{ID: "AKNARROW", Secret: "narrow", Allow: []string{"lambda:InvokeFunction:only-this"}},
@@ -258,6 +262,54 @@ func TestRefused(t *testing.T) {
 	}
 	_, err = client.GetFunction(t.Context(), &lambda.GetFunctionInput{FunctionName: aws.String("f")})
 	wantsAPIError(t, err, "UnknownOperationException", "Invoke")
+}
+
+// TestEmit: the application's own server is told of a message that asks for it,
+// with the request that published it.
+func TestEmit(t *testing.T) {
+	told := make(chan []byte, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		told <- body
+	}))
+	t.Cleanup(hook.Close)
+	address := serve(t, settings.Webhook{
+		ID: "w", URL: hook.URL, Events: []string{"messagePublished"}, Secrets: []settings.Secret{"whsec_" + settings.Secret(base64.StdEncoding.EncodeToString([]byte(secret)))},
+	})
+	client := sdk(t, address, "AKWIDE", "wide", "", &wire{})
+	invoke := func(payload string) *lambda.InvokeOutput {
+		out, err := client.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("f"), Payload: []byte(payload)})
+		if err != nil || out.FunctionError != nil {
+			t.Fatal(err, out)
+		}
+		return out
+	}
+	invoke(`{"channel":"c","event":"silent"}`)
+	out := invoke(`{"channel":"c","event":"told","data":7,"emitPubSubEvent":true}`)
+	var e struct {
+		Type     string
+		Metadata map[string]string
+		Data     struct{ Data int }
+	}
+	select {
+	case body := <-told:
+		if err := json.Unmarshal(body, &e); err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the webhook was not told")
+	}
+	id, _ := middleware.GetRequestIDMetadata(out.ResultMetadata)
+	m := e.Metadata
+	if e.Type != "hotsock.messagePublished" || e.Data.Data != 7 || m["event"] != "told" || m["trigger"] != "server.lambda" || m["requestId"] != id || id == "" {
+		t.Errorf("got %+v, want the request %s", e, id)
+	}
+	if m["sourceIp"] != "127.0.0.1" || !strings.Contains(m["userAgent"], "aws-sdk-go-v2") {
+		t.Errorf("got the origin %v", m)
+	}
 }
 
 // TestOldDate signs with a clock that is wrong, which the SDK would notice and
