@@ -134,3 +134,24 @@ func TestBadPrivateKeys(t *testing.T) {
 		})
 	}
 }
+
+// FuzzPrivateKey: whatever is given, it is refused or signs.
+func FuzzPrivateKey(f *testing.F) {
+	for _, k := range []string{
+		"", "-----BEGIN -----", "-----BEGIN EC PRIVATE KEY-----\\nMIGH\\n-----END EC PRIVATE KEY-----", "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg",
+		"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----", "LS0tLS1CRUdJTiA=",
+	} {
+		f.Add(k, "ES256")
+		f.Add(k, "RS256")
+		f.Add(k, "EdDSA")
+	}
+	f.Fuzz(func(t *testing.T, key, alg string) {
+		i, err := auth.NewIssuer(earshot.SigningKey{Alg: alg, Key: []byte(key)})
+		if err != nil {
+			return
+		}
+		if _, err := i.Issue([]byte(`{}`)); err != nil {
+			t.Errorf("the key is accepted and does not sign: %v", err)
+		}
+	})
+}
