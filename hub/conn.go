@@ -100,7 +100,9 @@ func (c *Conn) Identity() *earshot.Identity { return c.identity.Load() }
 // its identity by a newer proof. Every subscription that the new identity does
 // not permit ends, but for those that Join.Allowed let in; they are returned, so
 // that the client can be told. What it may do, and when it expires, is the new
-// identity's from then on. In another app no subscription is kept.
+// identity's from then on; so are user and metadata of the subscriptions without
+// a proof of their own, and members are told. A member needs a user id. In
+// another app no subscription is kept.
 func (c *Conn) Enter(a *earshot.App, id *earshot.Identity) (ended []*Sub) {
 	c.shard.mu.Lock()
 	was := c.app.Swap(a)
