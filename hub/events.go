@@ -275,19 +275,49 @@ func (n *counts) take() (map[countOf]*earshot.App, bool) {
 func (n *counts) tell(h *Hub) {
 	for {
 		rest(h.ctx, countEvery)
-		if h.ctx.Err() != nil {
-			return
-		}
 		dirty, more := n.take()
-		if !more {
+		switch {
+		case !more:
 			return
+		case h.ctx.Err() == nil:
+		case len(h.nodes.others()) == 0:
+			n.record(context.WithoutCancel(h.ctx), h, dirty) // the last ones
+			return
+		default:
+			return // what is left is counted by the others
 		}
-		for of, a := range dirty {
-			if err := h.tellCount(h.ctx, a, of.channel); err != nil && h.ctx.Err() == nil {
-				n.again(of, a)
+		told := n.record(h.ctx, h, dirty)
+		for of, count := range told {
+			// Another node may have counted later, and been recorded sooner.
+			if now, err := h.count(h.ctx, of); err != nil || now != count {
+				n.again(of, dirty[of])
 			}
 		}
 	}
+}
+
+// record records numbers, and returns those that are in the outbox. Others are
+// told again later.
+func (n *counts) record(ctx context.Context, h *Hub, dirty map[countOf]*earshot.App) (told map[countOf]int) {
+	var all sync.WaitGroup
+	told = map[countOf]int{}
+	for of, a := range dirty {
+		count, err := h.count(ctx, of)
+		if err != nil {
+			n.again(of, a)
+			continue
+		}
+		told[of] = count
+		all.Add(1)
+		h.Record(a, &Event{Type: ChannelUpdated, Channel: of.channel, Count: count}, func(err error) {
+			defer all.Done()
+			if err != nil {
+				n.again(of, a)
+			}
+		})
+	}
+	all.Wait()
+	return told
 }
 
 // again notes a number that could not be asked for.
@@ -300,13 +330,9 @@ func (n *counts) again(of countOf, a *earshot.App) {
 	n.dirty[of] = a
 }
 
-// tellCount records a channel's number of subscriptions, on all nodes.
-func (h *Hub) tellCount(ctx context.Context, a *earshot.App, channel string) error {
-	k := roomKey{a.Slug, channel}
-	count, err := h.countElsewhere(ctx, k)
-	if err != nil {
-		return err
-	}
-	h.Record(a, &Event{Type: ChannelUpdated, Channel: channel, Count: count + h.countHere(k)}, nil)
-	return nil
+// count is a channel's number of subscriptions now, on all nodes.
+func (h *Hub) count(ctx context.Context, of countOf) (int, error) {
+	k := roomKey(of)
+	elsewhere, err := h.countElsewhere(ctx, k)
+	return elsewhere + h.countHere(k), err
 }

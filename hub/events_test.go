@@ -246,3 +246,43 @@ func TestAClientsGrantsSayWhatIsEmitted(t *testing.T) {
 		r.wantEvents(rec, "messagePublished app a told client.websocket ua")
 	})
 }
+
+// TestTheLastNumberIsTold of a channel whose subscribers go with the server.
+func TestTheLastNumberIsTold(t *testing.T) {
+	recorded(t, func(r *rig, rec *recorder) {
+		rec.only = []hub.EventType{hub.ChannelUpdated}
+		c := r.opens(everything())
+		c.subscribe(hub.Join{Channel: "a"})
+		time.Sleep(time.Second)
+		r.wantEvents(rec, "channelUpdated app a 1")
+		c.conn.Ended(hub.End{})
+		r.hub.Close()
+		r.wantEvents(rec, "channelUpdated app a 0")
+	})
+}
+
+// TestNumbersAreOfAllNodes, and the last one that is told is right, whichever
+// node tells it.
+func TestNumbersAreOfAllNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := mem.NewStore(mem.Config{})
+		rec := &recorder{only: []hub.EventType{hub.ChannelUpdated}}
+		a, b := newRig(t, hub.Config{}, store), newRig(t, hub.Config{}, store)
+		a.hub.SetRecorder(rec)
+		b.hub.SetRecorder(rec)
+		time.Sleep(10 * time.Second) // until they know each other
+		for i := range 40 {
+			on := a
+			if i%2 == 1 {
+				on = b
+			}
+			on.opens(everything()).subscribe(hub.Join{Channel: "c"})
+			time.Sleep(37 * time.Millisecond)
+		}
+		time.Sleep(3 * time.Second)
+		got := rec.take()
+		if len(got) == 0 || got[len(got)-1] != "channelUpdated app c 40" {
+			t.Errorf("told %q", got)
+		}
+	})
+}
