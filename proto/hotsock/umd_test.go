@@ -79,7 +79,7 @@ func TestUMDUpdateOfTheConnection(t *testing.T) {
 		c.expect(`{"event":"hotsock.umdUpdated","data":{},"meta":{"uid":"u","umd":2}}`)
 		other.silent()
 		c.send(`{"event":"e","channel":"a"}`, `{"event":"hotsock.subscribe","channel":"b"}`)
-		c.expect(
+		c.comesIn(
 			`{"id":"$ID","event":"e","channel":"a","data":null,"meta":{"uid":"u","umd":1}}`,
 			`{"event":"hotsock.subscribed","channel":"b","data":{},"meta":{"uid":"u","umd":2}}`,
 		)
