@@ -21,12 +21,6 @@ func (q *queue) push(t *timer) {
 	heap.Push(q, t)
 }
 
-func (q *queue) pop() *timer {
-	t := heap.Pop(q).(*timer)
-	t.in = nil
-	return t
-}
-
 // remove takes out a timer that is in the queue.
 func (q *queue) remove(t *timer) {
 	heap.Remove(q, int(t.place))
