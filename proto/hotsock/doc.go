@@ -121,8 +121,8 @@
 //
 // Metadata (§2.6). An update is confirmed by hotsock.umdUpdated, without a channel
 // for the connection's; between it and memberUpdated there is no order. A token of
-// scope umd may be for one use; what is refused does not use it up. One without umd
-// takes the metadata away. Without a subscription the answer is NOT_SUBSCRIBED, and
+// scope umd may be for one use; what it does not permit does not use it up. One
+// without umd takes the metadata away. Without a subscription the answer is NOT_SUBSCRIBED, and
 // without the claim UMD_UPDATE_PERMISSION_DENIED. An update that propagates and
 // finds one presence channel too full changes nothing.
 //

@@ -52,11 +52,10 @@ func TestUMDUpdateOfAChannel(t *testing.T) {
 		c.subscribe("b")
 		c.send(umdUpdate(t, "a", claims{"uid": "u", "umd": claims{"n": 2}, "channels": mayUpdate()}))
 		c.expect(`{"event":"hotsock.umdUpdated","channel":"a","data":{},"meta":{"uid":"u","umd":{"n":2}}}`)
-		c.send(`{"event":"e","channel":"a"}`, `{"event":"e","channel":"b"}`)
-		c.expect(
-			`{"id":"$ID","event":"e","channel":"a","data":null,"meta":{"uid":"u","umd":{"n":2}}}`,
-			`{"id":"$ID","event":"e","channel":"b","data":null,"meta":{"uid":"u","umd":1}}`,
-		)
+		c.send(`{"event":"e","channel":"a"}`)
+		c.expect(`{"id":"$ID","event":"e","channel":"a","data":null,"meta":{"uid":"u","umd":{"n":2}}}`)
+		c.send(`{"event":"e","channel":"b"}`)
+		c.expect(`{"id":"$ID","event":"e","channel":"b","data":null,"meta":{"uid":"u","umd":1}}`)
 		c.send(umdUpdate(t, "a", claims{"uid": "u", "channels": mayUpdate()})) // without umd there is none
 		c.expect(`{"event":"hotsock.umdUpdated","channel":"a","data":{},"meta":{"uid":"u","umd":null}}`)
 		c.subscribe("d")
