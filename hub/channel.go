@@ -123,8 +123,10 @@ func prune(parts []*part) []*part {
 // publish puts d to everybody who hears the channel. The channel is locked;
 // the caller settles b afterwards.
 func (c *channel) publish(d *delivery, b *batch) {
-	d.n = c.app.hub.n.Add(1)
-	if d.outdated = d.m.Notice != earshot.NoNotice && c.app.notices.outdated(d.m); !d.outdated {
+	if d.m.Notice != earshot.NoNotice && c.app.notices.outdated(d.m) {
+		d.n = outdated
+	} else {
+		d.n = c.app.hub.n.Add(1)
 		c.putAll(d, b)
 	}
 	if seq := d.seq(); seq != 0 {

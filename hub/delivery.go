@@ -13,10 +13,11 @@ type delivery struct {
 	// lower one than when it joined.
 	n      uint64
 	frames atomic.Pointer[rendered]
-	// outdated is set before anybody else sees it: a newer notice of the same
-	// thing came before.
-	outdated bool
 }
+
+// outdated is the n of a notice that nobody hears: a newer one of the same thing
+// came before.
+const outdated = ^uint64(0)
 
 // rendered is a list of the frames made so far.
 type rendered struct {

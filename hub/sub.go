@@ -258,7 +258,7 @@ func (s *Sub) send(d *delivery) {
 	if d.m.Skip == s.conn.id {
 		return
 	}
-	if d.m.Notice != earshot.NoNotice && (d.outdated || !s.minds(d.m) || !s.tells(d.m)) {
+	if d.m.Notice != earshot.NoNotice && (d.n == outdated || !s.minds(d.m) || !s.tells(d.m)) {
 		return
 	}
 	f := d.frame(s.conn.hub, s.enc)
