@@ -51,4 +51,23 @@
 // dialled whatever it is. Any other must be https, and the address that its name
 // resolves to is checked when it is dialled, each time: only public unicast
 // addresses are. Proxies of the environment are not used.
+//
+// # Choices
+//
+// Where the specification of the envelope (5.1) is silent:
+//
+//   - hotsockVersion is the version whose envelopes these are, 1.13.5.
+//   - requestId is the event's id where no request had one, so that it is always
+//     there. A message that its schedule published, or an entry that its time
+//     ended, has the trigger server.schedule.
+//   - Of what a server did, meta is absent from a message and {"uid":null,
+//     "umd":null} of a storage entry. Data that is text is a JSON string; bytes are
+//     base64, with "encoding":"base64" beside it.
+//   - channelUpdated is told at most five times a second and channel, the last
+//     number always. A subscription to a pattern is of no channel, and not told.
+//   - A process that is killed leaves connections and subscriptions without their
+//     end: there is nobody to record it. Members are recorded as removed by the
+//     other nodes.
+//   - 410 makes a dead letter and does not disable the webhook: what follows may
+//     be taken, and nothing is lost by a proxy that says so for a minute.
 package webhook
