@@ -90,6 +90,11 @@ func (w *Webhooks) Replay(ctx context.Context, webhook string, ids ...string) (r
 }
 
 func (w *Webhooks) call(ctx context.Context, method, path string, asked, answer any) error {
+	return call(ctx, w.HTTPClient, method, strings.TrimSuffix(w.URL, "/")+path, w.Key, asked, answer)
+}
+
+// call makes a request of the server's own API, and reads the answer; nil for none.
+func call(ctx context.Context, httpClient *http.Client, method, address, key string, asked, answer any) error {
 	var body []byte
 	if asked != nil {
 		var err error
@@ -97,12 +102,11 @@ func (w *Webhooks) call(ctx context.Context, method, path string, asked, answer 
 			return err
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(w.URL, "/")+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return unsendable(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+w.Key)
-	httpClient := w.HTTPClient
+	req.Header.Set("Authorization", "Bearer "+key)
 	if httpClient == nil {
 		httpClient = http.DefaultClient
 	}
@@ -117,6 +121,9 @@ func (w *Webhooks) call(ctx context.Context, method, path string, asked, answer 
 	}
 	if resp.StatusCode/100 != 2 {
 		return refusal(resp, got)
+	}
+	if answer == nil {
+		return nil
 	}
 	return json.Unmarshal(got, answer)
 }
