@@ -47,6 +47,7 @@ type queue struct {
 	n    atomic.Uint64 // the number of the last event
 	more chan struct{}
 	over chan struct{} // closed when the writer has ended
+	most int           // bytes
 
 	mu      sync.Mutex
 	records []*record
@@ -57,7 +58,9 @@ type queue struct {
 	grumble time.Time
 }
 
-func (q *queue) init() { q.more, q.over = make(chan struct{}, 1), make(chan struct{}) }
+func (q *queue) init() {
+	q.more, q.over, q.most = make(chan struct{}, 1), make(chan struct{}), maxQueue
+}
 
 var (
 	errQueue  = &earshot.Error{Code: earshot.Limited, Text: "too many events are being recorded", RetryAfter: time.Second}
@@ -139,7 +142,7 @@ func (q *queue) put(r *record) error {
 		return errEnding
 	case q.failing != nil && r.done != nil:
 		return q.failing // who waits had better know at once
-	case q.bytes+len(r.entry.Data) > maxQueue:
+	case q.bytes+len(r.entry.Data) > q.most:
 		return errQueue
 	}
 	q.records = append(q.records, r)
