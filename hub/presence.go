@@ -328,6 +328,6 @@ func (r *room) memberEvent(m *member, n earshot.Notice) {
 	}
 }
 
-var memberEvents = map[earshot.Notice]EventType{
+var memberEvents = [...]EventType{
 	earshot.MemberAdded: MemberAdded, earshot.MemberUpdated: MemberUpdated, earshot.MemberRemoved: MemberRemoved,
 }
