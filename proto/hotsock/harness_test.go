@@ -26,6 +26,7 @@ import (
 	"github.com/earshot-io/earshot/proto"
 	"github.com/earshot-io/earshot/proto/hotsock"
 	"github.com/earshot-io/earshot/reaction"
+	"github.com/earshot-io/earshot/transport"
 )
 
 // key signs the tokens of the tests.
@@ -65,6 +66,12 @@ func newServer(t testing.TB, c hotsock.Config, apps ...*earshot.App) *server {
 // newNode is a server that shares its store with others.
 func newNode(t testing.TB, store *mem.Store, c hotsock.Config, apps ...*earshot.App) *server {
 	t.Helper()
+	return newTold(t, nil, store, c, apps...)
+}
+
+// newTold is a server whose events r gets; nil for nobody.
+func newTold(t testing.TB, r hub.Recorder, store *mem.Store, c hotsock.Config, apps ...*earshot.App) *server {
+	t.Helper()
 	if len(apps) == 0 {
 		apps = []*earshot.App{app()}
 	}
@@ -75,6 +82,9 @@ func newNode(t testing.TB, store *mem.Store, c hotsock.Config, apps ...*earshot.
 	s := &server{t: t, store: store, engine: store.Node(), apps: d, mux: http.NewServeMux()}
 	log := slog.New(slog.DiscardHandler)
 	s.hub = hub.New(hub.Config{Shards: 2}, s.engine, log)
+	if r != nil {
+		s.hub.SetRecorder(r)
+	}
 	if err := s.hub.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +92,7 @@ func newNode(t testing.TB, store *mem.Store, c hotsock.Config, apps ...*earshot.
 	s.later = newLater(s, s.entries, log)
 	s.protocol = hotsock.New(c, proto.Deps{
 		Entries: s.entries, Reactions: s.reactions, Schedule: s.later,
-		Hub: s.hub, Apps: d, Tokens: auth.NewVerifier(d, s.engine), Log: log,
+		Hub: s.hub, Apps: d, Tokens: auth.NewVerifier(d, s.engine), Client: transport.Proxies(nil).Client, Log: log,
 	})
 	s.protocol.Routes(s.mux.Handle)
 	t.Cleanup(s.stop)
@@ -391,6 +401,7 @@ func (s *server) ask(method, target, body string) *httptest.ResponseRecorder {
 // request is ask with a Content-Type, none if it is empty.
 func (s *server) request(method, target, body, kind string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	r.Header.Set("User-Agent", "the browser of the tests")
 	if kind != "" {
 		r.Header.Set("Content-Type", kind)
 	}
