@@ -97,7 +97,7 @@ func (s *Store) named(ctx context.Context, a *earshot.App, q *Query, visit func(
 }
 
 // batch is how many records are read at once.
-const batch = 100
+const batch = 250
 
 // Each visits the entries of a channel behind a key, in the order of their keys'
 // bytes, until visit returns false. Those that were cleared of late, or have

@@ -19,8 +19,9 @@ type Store struct {
 	hub     *hub.Hub
 	records hub.Records
 	seed    maphash.Seed
-	// lines let those who react to one message on this node wait for each other,
-	// rather than find out that they were not the first.
+	// lines let those who write one bucket on this node wait for each other,
+	// rather than find out that they were not the first. Those of a message's first
+	// record find that out until it is split.
 	lines [lines]chan struct{}
 }
 
@@ -97,7 +98,7 @@ func (s *Store) Apply(ctx context.Context, a *earshot.App, ch Change) (changed b
 }
 
 func (s *Store) carryOut(ctx context.Context, a *earshot.App, m *earshot.Message, ch *Change) (changed bool, err error) {
-	line := s.lines[maphash.Bytes(s.seed, m.ID[:])%lines]
+	line := s.lines[maphash.String(s.seed, string(m.ID[:])+level(ch.UID))%lines]
 	select {
 	case line <- struct{}{}:
 		defer func() { <-line }()
