@@ -284,8 +284,16 @@ func TestOnce(t *testing.T) {
 			store      time.Duration
 			want       string
 		}{
-			{"5", "zero", ever, ""}, {"1", "one", ever, "1"}, {"2", "", ever, "2"}, {"1", "one", ever, "2"}, {"2", "two", ever, "2"}, {"3", "three", ever, "3"},
-			{"2", "two", ever, "3"}, {"null", "four", ever, ""}, {"3", "three", ever, ""}, {"4", "five", 10 * time.Second, "4"},
+			{"5", "zero", ever, ""},
+			{"1", "one", ever, "1"},
+			{"2", "", ever, "2"},
+			{"1", "one", ever, "2"},
+			{"2", "two", ever, "2"},
+			{"3", "three", ever, "3"},
+			{"2", "two", ever, "3"},
+			{"null", "four", ever, ""},
+			{"3", "three", ever, ""},
+			{"4", "five", 10 * time.Second, "4"},
 		} {
 			write(w.nodes[i%2], c.data, c.once, c.store)
 			if got := a.get("c", "k"); got != c.want {
