@@ -36,6 +36,12 @@ func (p *plan) due(n int) time.Time {
 
 func (p *plan) channel(n int) string { return fmt.Sprintf("faults.schedule.%d", n%channels) }
 
+// burst is a moment at which what is due in one of four seconds is on its way,
+// from the one that is given on.
+func (p *plan) burst(from int) time.Time {
+	return p.begin.Add(time.Duration(from+rand.IntN(4))*time.Second + time.Duration(rand.IntN(20))*time.Millisecond)
+}
+
 // newPlan leaves time to schedule everything before the first is due.
 func newPlan() *plan {
 	return &plan{begin: time.Now().Truncate(time.Second).Add(4 * time.Second), seconds: 10, total: 200}
@@ -154,8 +160,7 @@ func TestKillSchedules(t *testing.T) {
 		type outage struct{ killed, ready time.Time }
 		var outages []outage
 		for kill := range 2 {
-			at := p.begin.Add(time.Duration(1+kill*5)*time.Second + time.Duration(rand.IntN(4000))*time.Millisecond)
-			<-time.After(time.Until(at))
+			<-time.After(time.Until(p.burst(1 + 5*kill)))
 			killed := time.Now()
 			s.kill()
 			s = start(t, data)
@@ -185,13 +190,12 @@ func TestKillSchedules(t *testing.T) {
 // scheduled message is published once, and within a second of its time, but for
 // those that the dead one had just taken.
 func TestKillOneOfTwoNodes(t *testing.T) {
-	url := startNATS(t)
 	for range rounds(1) {
-		keys := newKeys()
+		url, keys := startNATS(t), newKeys()
 		a, b := keys.serve(t, url), keys.serve(t, url)
 		p := newPlan()
 		p.schedule(t, a, b)
-		<-time.After(time.Until(p.begin.Add(time.Duration(3000+rand.IntN(4000)) * time.Millisecond)))
+		<-time.After(time.Until(p.burst(3)))
 		killed := time.Now()
 		a.kill()
 		b.awaitFired(t, 30*time.Second)

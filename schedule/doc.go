@@ -29,8 +29,10 @@
 //
 // Timers of one line (a message's is its channel) are carried out in the order of
 // their times, those of one time in the order in which they were set, whichever
-// nodes they were set on. One that has failed and has to be tried again leaves
-// its line, and holds nobody up.
+// nodes they were set on. While one is with a node that does not come to an end
+// with it, those of its moment wait for it, and those that are due later for half
+// a second, so that they are in time. One that has failed and has to be tried
+// again leaves its line, and holds nobody up.
 //
 // # Time
 //

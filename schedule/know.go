@@ -24,6 +24,7 @@ type timer struct {
 	tries    uint8 // that failed
 	round    uint8 // of the watch that told of it last
 	held     bool  // another node carries it out
+	yields   bool  // it has been held for long
 	done     bool  // it was carried out, and is to be deleted
 	lost     bool  // the record went while it was carried out
 	strange  bool  // its kind is not known here
@@ -180,8 +181,8 @@ func (s *Timers) unplace(t *timer) {
 // hold notes that another node carries the timer out. It and its line wait for
 // that node, but not for ever. The lock is held.
 func (s *Timers) hold(t *timer) {
-	t.held = true
-	t.rest = time.Now().Add(claimHold)
+	t.held, t.yields = true, false
+	t.rest = time.Now().Add(yieldAfter)
 	l := s.lineAt(t.line)
 	l.held = append(l.held, t)
 }

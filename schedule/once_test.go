@@ -1,9 +1,11 @@
 package schedule_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -318,3 +320,36 @@ func TestLive(t *testing.T) {
 }
 
 var _ schedule.Store = (*front)(nil)
+
+// TestDeadNodeHoldsUpItsMomentOnly: what a dead node had taken is late, and what
+// is to keep its order behind it; what is due later is in time.
+func TestDeadNodeHoldsUpItsMomentOnly(t *testing.T) {
+	run(t, 2, func(r *rig) {
+		begin := time.Now()
+		at := begin.Add(time.Minute)
+		for i := range 3 {
+			r.nodes[1].publish(at, "c", fmt.Sprint(i))
+		}
+		var killed atomic.Bool
+		for _, n := range r.nodes {
+			n.onPut = func(data []byte) {
+				if bytes.Contains(data, []byte(`"claim"`)) && killed.CompareAndSwap(false, true) {
+					n.dead.Store(true)
+				}
+			}
+		}
+		for i := range 3 {
+			r.nodes[1].publish(at.Add(time.Duration(i+1)*time.Second), "c", fmt.Sprint("later ", i))
+		}
+		after(time.Minute + 4*time.Second)
+		r.expect("c", "later 0", "later 1", "later 2")
+		after(2 * time.Second)
+		r.expect("c", "later 0", "later 1", "later 2", "0", "1", "2")
+		for _, m := range r.messages("c")[:3] {
+			if late := m.Time.Sub(at) % time.Second; late > 500*time.Millisecond {
+				t.Errorf("%s was %v late", m.Data, late)
+			}
+		}
+		r.pending(0)
+	})
+}

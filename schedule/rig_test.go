@@ -49,7 +49,7 @@ type front struct {
 	dead  atomic.Bool
 	slow  atomic.Int64 // how long each write takes
 	puts  atomic.Int64
-	onPut func(key hub.Key, data []byte) // before; nil for nothing
+	onPut func(data []byte) // after; nil for nothing
 }
 
 var errDead = earshot.Errorf(earshot.Unavailable, "the process is dead")
@@ -65,14 +65,15 @@ func (f *front) Put(ctx context.Context, key hub.Key, data []byte, revision uint
 	if d := f.slow.Load(); d > 0 {
 		time.Sleep(time.Duration(d))
 	}
-	if f.onPut != nil {
-		f.onPut(key, data)
-	}
 	if f.dead.Load() {
 		return 0, errDead
 	}
 	f.puts.Add(1)
-	return f.Engine.Put(ctx, key, data, revision, ttl)
+	revision, err := f.Engine.Put(ctx, key, data, revision, ttl)
+	if f.onPut != nil && err == nil {
+		f.onPut(data)
+	}
+	return revision, err
 }
 
 func (f *front) Delete(ctx context.Context, key hub.Key, revision uint64) error {

@@ -42,13 +42,29 @@ func (s *Timers) free(t *timer) {
 }
 
 // next is the timer of the line that this node may carry out next; nil if there
-// is none, or another node carries out one that comes before.
+// is none, or another node carries out one that comes before. If that takes long,
+// only those of the same moment go on waiting: they are to keep their order, and
+// the others their time.
 func (l *line) next() *timer {
 	t := l.due.first()
-	if t == nil || slices.ContainsFunc(l.held, func(h *timer) bool { return earlier(h, t) }) {
+	if t == nil || !l.blocked(t) {
+		return t
+	}
+	if slices.ContainsFunc(l.held, func(h *timer) bool { return !h.yields }) {
 		return nil
 	}
+	t = nil
+	for _, other := range l.due.all {
+		if (t == nil || earlier(other, t)) && !l.blocked(other) {
+			t = other
+		}
+	}
 	return t
+}
+
+// blocked reports whether a timer has to wait for one that another node holds.
+func (l *line) blocked(t *timer) bool {
+	return slices.ContainsFunc(l.held, func(h *timer) bool { return earlier(h, t) && (h.at == t.at || !h.yields) })
 }
 
 // offer lets a line that has something to do wait for a worker, and forgets one
@@ -131,6 +147,14 @@ func (s *Timers) turn() (next time.Duration, any bool) {
 
 // rested ends a timer's rest. The lock is held.
 func (s *Timers) rested(t *timer) {
+	if t.held && !t.yields {
+		s.rests.remove(t)
+		t.yields = true
+		t.rest = t.rest.Add(claimHold - yieldAfter)
+		s.rests.push(t)
+		s.offer(s.lineAt(t.line))
+		return
+	}
 	s.unplace(t)
 	if t.state == ended {
 		s.ended--

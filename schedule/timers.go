@@ -18,6 +18,8 @@ const (
 	grace = time.Minute
 	// claimHold is how long a claim counts that another node has made.
 	claimHold = 5 * time.Second
+	// yieldAfter is how long it holds up those of its line that are due later.
+	yieldAfter = 500 * time.Millisecond
 	// carryTime is how long carrying out may take. It ends before the claim does.
 	carryTime = 4 * time.Second
 	// endTime is how long deleting a record may take.
