@@ -92,6 +92,9 @@ func TestPresenceSingleUse(t *testing.T) {
 		watcher.subscribe("presence.p")
 		once := token(t, claims{"scope": "subscribe", "uid": "u", "singleUse": true, "jti": "j", "channels": claims{"presence.p": claims{"subscribe": true}}})
 		ask := fmt.Sprintf(`{"event":"hotsock.subscribe","channel":"presence.p","data":{"token":%q}}`, once)
+		refused := s.connect(claims{"uid": "u"}) // what is not permitted does not use it up
+		refused.send(strings.Replace(ask, "presence.p", "presence.q", 1))
+		wantError(t, refused.next(), "SUBSCRIBE_PERMISSION_DENIED", "presence.q")
 		for i := range 2 {
 			c := s.connect(claims{"uid": "u"})
 			c.send(ask)
@@ -107,6 +110,23 @@ func TestPresenceSingleUse(t *testing.T) {
 			wantError(t, c.next(), "INVALID_SUBSCRIBE_TOKEN", "presence.p")
 			watcher.silent()
 		}
+	})
+}
+
+// TestPresenceOfARefresh: a newer token's metadata is told, and who may not be
+// there any more is not.
+func TestPresenceOfARefresh(t *testing.T) {
+	virtual(t, func(t *testing.T, s *server) {
+		watcher := s.connect(claims{"uid": "w", "channels": everything()})
+		watcher.subscribe("presence.p")
+		c := s.connect(claims{"uid": "u", "channels": everything()})
+		c.subscribe("presence.p")
+		watcher.next()
+		c.send(refresh(t, claims{"scope": "connect", "uid": "u", "umd": 2, "channels": everything()}))
+		told := `{"event":"hotsock.memberUpdated","channel":"presence.p","data":{"member":{"uid":"u","umd":2},"members":[{"uid":"w","umd":null},{"uid":"u","umd":2}]}}`
+		watcher.expect(told)
+		c.send(refresh(t, claims{"scope": "connect", "uid": "u"}))
+		watcher.expect(`{"event":"hotsock.memberRemoved","channel":"presence.p","data":{"member":{"uid":"u","umd":2},"members":[{"uid":"w","umd":null}]}}`)
 	})
 }
 

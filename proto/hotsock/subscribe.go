@@ -126,7 +126,7 @@ func (s *session) spendAndJoin(ctx context.Context, name string, t *auth.Token, 
 		return nil
 	}
 	channel, _ := s.real(name, as)
-	seen := strings.HasPrefix(channel, presence)
+	seen := strings.HasPrefix(channel, presence) && s.mayJoin(channel, as)
 	if seen {
 		if err := spend(); err != nil {
 			return nil, err
@@ -141,6 +141,17 @@ func (s *session) spendAndJoin(ctx context.Context, name string, t *auth.Token, 
 		return nil, err
 	}
 	return sub, nil
+}
+
+// mayJoin foretells whether the hub lets the client be present.
+func (s *session) mayJoin(channel string, as *earshot.Identity) bool {
+	id := s.conn.Identity()
+	if as != nil {
+		id = id.With(as)
+	}
+	terms := id.On(channel, "")
+	open := s.conn.App().Rule(channel).Open &^ terms.Deny
+	return id.UID != "" && (terms.Allow | open).Has(earshot.Subscribe)
 }
 
 // join subscribes, and fills in what the confirmation says of a resume and of
