@@ -65,25 +65,39 @@ func (s *session) handleStorageGet(ctx context.Context, q *request) error {
 	return s.send(hub.TextFrame(stored(channel, &e)))
 }
 
+// observedBytes is how much of what is observed is sent together.
+const observedBytes = 32 << 10
+
 // observe sends the entries that a new subscription observes, after it was
 // confirmed and before what is live (spec §2.8). A client that takes them slowly
 // is waited for, and so is a log that does not answer: the client has no way to
 // ask again.
 func (s *session) observe(ctx context.Context, sub *hub.Sub) (err error) {
-	if s.p.deps.Entries == nil {
+	if s.p.deps.Entries == nil || !sub.Identity().MayObserve(sub.Name()) {
 		return nil
 	}
 	last := ""
-	visit := func(e entry.Entry) bool {
-		last = e.Key
-		_ = s.conn.Send(observed(sub.Name(), &e)) // a connection that closes ends ctx
+	var frames []*hub.Frame
+	size := 0
+	send := func() bool {
+		_ = s.conn.Send(frames...) // a connection that closes ends ctx
+		frames, size = nil, 0
 		err = s.conn.Drained(ctx)
 		return err == nil
+	}
+	visit := func(e entry.Entry) bool {
+		last = e.Key
+		frames = append(frames, observed(sub.Name(), &e))
+		size += frames[len(frames)-1].Len()
+		return size < observedBytes || send()
 	}
 	tries := time.NewTicker(asksAgain)
 	defer tries.Stop()
 	for until := time.Now().Add(patience); ; {
 		failed := s.p.deps.Entries.Observed(ctx, s.conn.App(), sub, last, visit)
+		if failed == nil && len(frames) > 0 {
+			send()
+		}
 		if failed == nil || err != nil || earshot.CodeOf(failed) != earshot.Unavailable || time.Now().After(until) {
 			if err == nil {
 				err = failed

@@ -254,3 +254,39 @@ func (w writes) Set(ctx context.Context, a *earshot.App, e api.Entry) error {
 	_, err := w.s.entries.Set(ctx, a, entry.Write{Channel: e.Channel, Key: e.Key, Data: e.Data, Store: e.Store})
 	return err
 }
+
+// TestStorageOnSubscribeIsNotHurried: a client that does not read is waited for,
+// however much there is, and hears what changed meanwhile afterwards.
+func TestStorageOnSubscribeIsNotHurried(t *testing.T) {
+	virtual(t, func(t *testing.T, s *server) {
+		writer := s.connect(keeping(allStorage()))
+		big := `"` + strings.Repeat("x", 30<<10) + `"`
+		for i := range 100 {
+			writer.send(set("c", fmt.Sprintf("k%02d", i), big))
+		}
+		c := s.connect(keeping(allStorage()))
+		c.conn.Shard().Lock()
+		c.stalled = true
+		c.conn.Shard().Unlock()
+		c.send(`{"event":"hotsock.subscribe","channel":"c"}`)
+		time.Sleep(time.Minute)
+		writer.send(set("c", "k99", "1"), set("c", "k00", "2"))
+		c.silent()
+		c.conn.Shard().Lock()
+		c.stalled = false
+		c.Flush()
+		c.conn.Shard().Unlock()
+		c.next()
+		for i := range 99 {
+			c.expect(updated("c", fmt.Sprintf("k%02d", i), big))
+		}
+		// The last was read before the change, or after it.
+		if got := c.next(); got == updated("c", "k99", big) {
+			c.expect(updated("c", "k99", "1"))
+		} else if got != updated("c", "k99", "1") {
+			t.Errorf("got %.100s", got)
+		}
+		c.expect(updated("c", "k00", "2"))
+		c.silent()
+	})
+}
