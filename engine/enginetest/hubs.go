@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/earshot-io/earshot"
@@ -16,6 +17,7 @@ import (
 func hubPromises() []promise {
 	return []promise{
 		{name: "two hubs deliver once and in order over a cut", needs: []string{TwoNodes, Cut}, test: twoHubs},
+		{name: "of two hubs one holds a lease", needs: []string{TwoNodes, Cut}, test: leases},
 	}
 }
 
@@ -47,6 +49,49 @@ func twoHubs(s *suite) {
 			s.Errorf("%s: %v", who, err)
 		}
 	}
+}
+
+// leases lets two hubs compete. The one that holds the lease is stopped, and the
+// other takes over at once; that one is cut, and the first has it back.
+func leases(s *suite) {
+	hubs := []*hub.Hub{s.hub(0), s.hub(1)}
+	var working, who atomic.Int32
+	compete := func(node int) (stop func()) {
+		ctx, cancel := context.WithCancel(s.ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = hubs[node].Lease(ctx, "l", func(ctx context.Context) {
+				if working.Add(1) != 1 {
+					s.Error("two work at once")
+				}
+				who.Store(int32(node) + 1)
+				<-ctx.Done()
+				who.Store(0)
+				working.Add(-1)
+			})
+		}()
+		stop = func() { cancel(); <-done }
+		s.Cleanup(stop)
+		return stop
+	}
+	stop := compete(0)
+	s.until("the first works", func() bool { return who.Load() == 1 })
+	compete(1)
+	stop()
+	begin := time.Now()
+	s.until("the second works", func() bool { return who.Load() == 2 })
+	if d := time.Since(begin); d > 2*time.Second {
+		s.Errorf("what was given back was taken after %v", d)
+	}
+	compete(0)
+	s.Cut(1)
+	begin = time.Now()
+	s.until("the first works again", func() bool { return who.Load() == 1 })
+	if d := time.Since(begin); d < 2*time.Second || d > 20*time.Second {
+		s.Errorf("a node that was cut lost its lease after %v", d)
+	}
+	s.Restore(1)
 }
 
 // hub starts a hub on a node, until the test ends.

@@ -40,8 +40,8 @@
 // marker, ADR-8; where its time ended, the server's, ADR-43), so that a watch
 // learns of it; one that was away for longer compares what there is. The marks'
 // minute does not lengthen the time of a record: the server does so only where a
-// subject has more than one message. A record for a second ends one to three
-// seconds after it was written.
+// subject has more than one message. A record for a second ends within
+// half a second of its time.
 //
 // Reads of one record go to the stream's leader, those of many to any replica
 // that has come as far as the leader had; a new leader answers when it has all

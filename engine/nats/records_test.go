@@ -290,3 +290,78 @@ func TestALostAnswerIsUnknown(t *testing.T) {
 		t.Errorf("nothing was sent, and the answer is %v", err)
 	}
 }
+
+// TestWatchOutlivesItsServer stops the server that feeds a watch.
+func TestWatchOutlivesItsServer(t *testing.T) {
+	c := startCluster(t, 3)
+	e := open(t, Config{URLs: []string{c.url(0, c.account())}})
+	putRecord(t, e, hub.Key{"w", "a"}, "1")
+	l := e.link.Load()
+	var ms []*mirror
+	feeder := -1
+	for feeder < 0 {
+		if len(ms) == 30 {
+			t.Fatal("every watch is fed by the server that the node is connected to")
+		}
+		ms = append(ms, follow(t, e, hub.Key{"w"}))
+		all := l.records.ListConsumers(t.Context())
+		for info := range all.Info() {
+			for i := 1; i < 3; i++ {
+				if info.Cluster != nil && info.Cluster.Leader == fmt.Sprintf("n%d", i) {
+					feeder = i
+				}
+			}
+		}
+		if err := all.Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.servers[feeder].Shutdown()
+	c.servers[feeder].WaitForShutdown()
+	poll(t, 30*time.Second, "a record can be written", func() bool {
+		_, err := e.Put(t.Context(), hub.Key{"w", "b"}, []byte("2"), hub.AnyRevision, 0)
+		return err == nil
+	})
+	for _, m := range ms {
+		poll(t, 30*time.Second, "the watch goes on", func() bool { return m.has("w/b") == "2" })
+	}
+}
+
+// TestIndexOfMany has more keys than the server names at once.
+func TestIndexOfMany(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: it needs a hundred thousand records")
+	}
+	e := open(t, Config{Dir: t.TempDir(), MaxStore: 1 << 30})
+	l := e.link.Load()
+	const n = 100_700
+	for i := range n {
+		if err := l.conn.Publish(recordSubject(hub.Key{"n", fmt.Sprintf("%06d", i)}), []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if i%1000 == 0 { // the server drops what it has no room for
+			if err := l.conn.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			putRecord(t, e, hub.Key{"m"}, "1")
+		}
+	}
+	last := hub.Key{"n", fmt.Sprintf("%06d", n-4)}
+	poll(t, 20*time.Second, "all are stored", func() bool {
+		info, err := l.records.Info(t.Context())
+		return err == nil && info.State.Msgs == n+1
+	})
+	rs, more, err := e.List(t.Context(), hub.Key{"n"}, last, 10)
+	if err != nil || more || len(rs) != 3 {
+		t.Errorf("%d behind the last but three, %v", len(rs), err)
+	}
+	x, err := l.index(t.Context(), hub.Key{"n"})
+	if err != nil || len(x.subjects) != n+1 {
+		t.Fatalf("%d subjects, %v", len(x.subjects), err)
+	}
+	for i, s := range x.subjects[1:] {
+		if s != recordSubject(hub.Key{"n", fmt.Sprintf("%06d", i)}) {
+			t.Fatalf("number %d is %s", i, s)
+		}
+	}
+}
