@@ -24,7 +24,7 @@ type Timer struct {
 	App string
 	// ID names it within the app. The timers that somebody scheduled have a ULID,
 	// of the time at which they were; List shows them. Other ids, as Set takes
-	// them, begin with a letter after z or a ~, and are the server's own.
+	// them, begin with ~, and are the server's own.
 	ID string
 	// At is when it is due. It is kept to the millisecond, rounded up.
 	At time.Time

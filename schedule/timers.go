@@ -158,7 +158,7 @@ func (s *Timers) Set(ctx context.Context, t Timer) error {
 // whether an attempt of which nothing was heard succeeded is not known.
 func (s *Timers) Cancel(ctx context.Context, app, id string) (bool, error) {
 	key := keyOf(app, id)
-	for {
+	for ctx.Err() == nil {
 		r, err := s.store.Get(ctx, key)
 		if err != nil || r.Revision == 0 {
 			return false, err
@@ -175,6 +175,7 @@ func (s *Timers) Cancel(ctx context.Context, app, id string) (bool, error) {
 			return err == nil, err
 		}
 	}
+	return false, &earshot.Error{Code: earshot.Unavailable, Text: "the schedule could not be cancelled in time", Err: context.Cause(ctx)}
 }
 
 // List returns the timers of an app that somebody scheduled, in the order in
