@@ -64,7 +64,7 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request, app *earshot.App) 
 
 // origin is the request as events tell of it.
 func (a *API) origin(r *http.Request, trigger hub.Trigger) *hub.Origin {
-	o := &hub.Origin{Trigger: trigger, RequestID: newRequestID(), UserAgent: r.UserAgent()}
+	o := &hub.Origin{Trigger: trigger, RequestID: newRequestID(), UserAgent: hub.UserAgent(r.UserAgent())}
 	if a.client != nil {
 		o.Remote, _ = a.client(r)
 	}

@@ -55,15 +55,18 @@ var aboutEvents = [...]EventType{
 // keepAbout keeps what events of the connection will need, if there may be any.
 func (c *Conn) keepAbout(o *Opening) {
 	if c.hub.recorder != nil && (o.App == nil || c.tells(o.App)) {
-		c.about = &about{opened: time.Now(), userAgent: ownWords(o.UserAgent), keepAlive: o.KeepAlive}
+		c.about = &about{opened: time.Now(), userAgent: UserAgent(o.UserAgent), keepAlive: o.KeepAlive}
 	}
 }
 
 // maxUserAgent bounds what is remembered of a client's own words.
 const maxUserAgent = 256
 
-// ownWords is a text of its own: the given one may keep a whole request.
-func ownWords(s string) string {
+// UserAgent is what is kept of what a client says that it is: 256 bytes of valid
+// UTF-8 at the most, whatever came in its header. Every Origin has it so, since
+// records and events hold it as text. It is a text of its own: the given one may
+// keep a whole request.
+func UserAgent(s string) string {
 	return strings.ToValidUTF8(strings.Clone(s[:min(len(s), maxUserAgent)]), "")
 }
 

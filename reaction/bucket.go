@@ -60,14 +60,11 @@ type origin struct {
 	UserAgent string `cbor:"5,keyasint,omitempty"`
 }
 
-// maxAgent bounds what is kept of a client's name for itself.
-const maxAgent = 256
-
 func keepOrigin(o *hub.Origin) *origin {
 	if o == nil {
 		return nil
 	}
-	k := &origin{Trigger: string(o.Trigger), RequestID: o.RequestID, UserAgent: o.UserAgent[:min(len(o.UserAgent), maxAgent)]}
+	k := &origin{Trigger: string(o.Trigger), RequestID: o.RequestID, UserAgent: hub.UserAgent(o.UserAgent)}
 	if !o.Conn.IsZero() {
 		k.Conn = o.Conn[:]
 	}

@@ -223,6 +223,24 @@ func TestServerReacts(t *testing.T) {
 	})
 }
 
+// TestUserAgentThatIsNoText: what a client calls itself is kept with its
+// reaction, and spoils the record of the others' in no case.
+func TestUserAgentThatIsNoText(t *testing.T) {
+	run(t, 1, func(w *world) {
+		n := w.nodes[0]
+		id := n.publish("c", "any.emit", time.Hour)
+		for i, agent := range []string{"bad\xff\xfe", strings.Repeat("a", 255) + "é", "fine"} {
+			change := reaction.Change{Channel: "c", Message: id, Value: "x", UID: fmt.Sprint("u", i), Emit: true, Origin: &hub.Origin{UserAgent: agent}}
+			if _, err := n.reactions.Apply(context.Background(), n.app, change); err != nil {
+				t.Fatalf("%q: %v", agent, err)
+			}
+		}
+		if all := n.of(id); len(all) != 3 {
+			t.Errorf("the message has %q", all)
+		}
+	})
+}
+
 // TestLimitPerUser: fifty values, wherever they are kept.
 func TestLimitPerUser(t *testing.T) {
 	run(t, 1, func(w *world) {

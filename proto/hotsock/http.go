@@ -123,7 +123,7 @@ func (p *Protocol) receive(ctx context.Context, w http.ResponseWriter, r *http.R
 	if !ok {
 		return nil, done, context.Cause(ctx)
 	}
-	q = &question{Endpoint: name, Secret: secret, Body: body, Request: newRequestID(), UserAgent: r.UserAgent(), id: id}
+	q = &question{Endpoint: name, Secret: secret, Body: body, Request: newRequestID(), UserAgent: hub.UserAgent(r.UserAgent()), id: id}
 	if p.deps.Client != nil {
 		q.Remote, _ = p.deps.Client(r)
 	}
