@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"math"
 	"net/netip"
 	"time"
 
@@ -131,7 +132,7 @@ func seal(p *hub.Publication) []byte {
 func Open(t *Timer) (hub.Publication, error) {
 	head, data, ok := bytes.Cut(t.Data, []byte{'\n'})
 	var l letter
-	if err := json.Unmarshal(head, &l); err != nil || !ok {
+	if err := json.Unmarshal(head, &l); err != nil || !ok || l.Kind > earshot.Binary || l.Store > math.MaxInt64/int64(time.Millisecond) {
 		return hub.Publication{}, &earshot.Error{Code: earshot.Invalid, Text: "a scheduled message that cannot be read", Err: err}
 	}
 	m := &earshot.Message{
