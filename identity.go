@@ -227,6 +227,31 @@ func (id *Identity) MayObserve(channel string) bool {
 	return false
 }
 
+// EntryKeys returns the keys of the channel's storage that grants open for an
+// action by their names, in no order and before any Deny. exact is false if
+// patterns open others beside them.
+func (id *Identity) EntryKeys(channel string, a Action) (keys []string, exact bool) {
+	exact = true
+	for i := range id.Grants {
+		g := &id.Grants[i]
+		if len(g.Entries) == 0 || !g.Channel.Match(channel) {
+			continue
+		}
+		for j := range g.Entries {
+			if !g.Entries[j].Allow.Has(a) {
+				continue
+			}
+			name, literal := g.Entries[j].Key.Literal()
+			if !literal {
+				exact = false
+				continue
+			}
+			keys = append(keys, name)
+		}
+	}
+	return keys, exact
+}
+
 // longer compares two Stores, Forever being the longest.
 func longer(a, b time.Duration) bool {
 	if a == Forever || b == Forever {

@@ -415,6 +415,57 @@ func TestList(t *testing.T) {
 	})
 }
 
+// TestLittleIsReadForLittle: what a client may see of a channel decides what is
+// read for it, and not how much there is.
+func TestLittleIsReadForLittle(t *testing.T) {
+	run(t, 1, func(w *world) {
+		n := w.nodes[0]
+		for _, key := range []string{"a", "b", "c", "d"} {
+			n.set("c", key, `"`+key+`"`)
+		}
+		who := func(keys ...earshot.EntryGrant) *earshot.Identity {
+			id := may("u", 0)
+			id.Grants[0].Entries = keys
+			return id
+		}
+		const both = earshot.ReadEntry | earshot.Observe
+		glob := earshot.Glob("*")
+		for name, c := range map[string]struct {
+			who   *earshot.Identity
+			want  string
+			lists int32
+		}{
+			"nothing":           {who(), "", 0},
+			"only to write":     {who(earshot.EntryGrant{Key: glob, Allow: earshot.WriteEntry}), "", 0},
+			"by name":           {who(earshot.EntryGrant{Key: earshot.Exact("c"), Allow: both}, earshot.EntryGrant{Key: earshot.Exact("b"), Allow: both}, earshot.EntryGrant{Key: earshot.Exact("x y"), Allow: both}), "b c", 0},
+			"by name, denied":   {who(earshot.EntryGrant{Key: earshot.Exact("c"), Allow: both}, earshot.EntryGrant{Key: glob, Deny: both}), "", 0},
+			"by name and other": {who(earshot.EntryGrant{Key: earshot.Exact("c"), Allow: both}, earshot.EntryGrant{Key: earshot.Glob("a*"), Allow: both}), "a c", 2},
+		} {
+			client, before := n.connect(c.who), n.records.lists.Load()
+			list, more, err := n.entries.ListBy(context.Background(), client.conn, entry.Query{Channel: "c"})
+			if err != nil || more {
+				t.Errorf("%s: %v, %v", name, more, err)
+			}
+			client.subscribe("c")
+			var listed, observed []string
+			for _, e := range list {
+				listed = append(listed, e.Key)
+			}
+			for _, line := range client.take() {
+				observed = append(observed, line[:1])
+			}
+			for _, got := range []string{strings.Join(listed, " "), strings.Join(observed, " ")} {
+				if got != c.want {
+					t.Errorf("%s: it is shown %q, want %q", name, got, c.want)
+				}
+			}
+			if read := n.records.lists.Load() - before; read != c.lists {
+				t.Errorf("%s: %d pages were read, want %d", name, read, c.lists)
+			}
+		}
+	})
+}
+
 // TestManyWritersOfOneKey: all succeed, on one node and on two.
 func TestManyWritersOfOneKey(t *testing.T) {
 	run(t, 2, func(w *world) {

@@ -179,18 +179,22 @@ func (s *slow) put(ctx context.Context, key hub.Key, data []byte, revision uint6
 // what it changed.
 func TestJoinMissesNothing(t *testing.T) {
 	for _, channel := range []string{"c", "live"} {
-		for step := range 40 {
+		for step := range 80 {
 			run(t, 2, func(w *world) {
 				a, b := w.nodes[0], w.nodes[1]
 				a.set(channel, "k", "1")
 				slowdown := &chance{Rand: rand.New(rand.NewPCG(uint64(step), 2))}
 				b.records.Records = &slow{b.records.Records, slowdown}
 				w.store.Slow(5*time.Millisecond, 5*time.Millisecond)
-				c := b.connect(may("u", everything))
+				who := may("u", everything)
+				if step >= 40 {
+					who.Grants[0].Entries[0].Key = earshot.Exact("k") // is read in another way
+				}
+				c := b.connect(who)
 				var all sync.WaitGroup
 				all.Go(func() { c.subscribe(channel) })
 				all.Go(func() {
-					time.Sleep(time.Duration(step) * 500 * time.Microsecond)
+					time.Sleep(time.Duration(step%40) * 500 * time.Microsecond)
 					a.set(channel, "k", "2")
 				})
 				all.Wait()

@@ -2,6 +2,7 @@ package entry
 
 import (
 	"context"
+	"slices"
 
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/hub"
@@ -79,7 +80,25 @@ func (s *Store) ListBy(ctx context.Context, c *hub.Conn, q Query) (entries []Ent
 		return nil, false, err
 	}
 	q.May = func(key string) bool { return who.OnEntry(q.Channel, key).Allow.Has(earshot.ReadEntry) }
+	if keys, few := opened(who, q.Channel, earshot.ReadEntry); few && q.Keys == nil {
+		q.Keys = keys
+	}
 	return s.List(ctx, c.App(), q)
+}
+
+// opened returns the only keys that an identity's grants open for an action, not
+// nil, if they are so few that they are read one by one: who may see little of a
+// large channel, or nothing, has no cause to have all of it read.
+func opened(who *earshot.Identity, channel string, a earshot.Action) (keys []string, few bool) {
+	keys, exact := who.EntryKeys(channel, a)
+	if !exact || len(keys) > MaxKeys {
+		return nil, false
+	}
+	keys = slices.DeleteFunc(keys, func(key string) bool { return CheckKey(key) != nil })
+	if keys == nil {
+		keys = []string{}
+	}
+	return keys, true
 }
 
 // Observed visits the entries of a new subscription's channel that its client
@@ -92,7 +111,13 @@ func (s *Store) Observed(ctx context.Context, a *earshot.App, sub *hub.Sub, afte
 	if !who.MayObserve(sub.Name()) {
 		return nil
 	}
-	return s.Each(ctx, a, sub.Name(), after, func(e Entry) bool {
+	each := s.Each
+	if keys, few := opened(who, sub.Name(), earshot.Observe); few {
+		each = func(ctx context.Context, a *earshot.App, channel, after string, visit func(Entry) bool) error {
+			return s.named(ctx, a, &Query{Channel: channel, After: after, Keys: keys}, visit)
+		}
+	}
+	return each(ctx, a, sub.Name(), after, func(e Entry) bool {
 		if !who.OnEntry(sub.Name(), e.Key).Allow.Has(earshot.Observe) {
 			return true
 		}

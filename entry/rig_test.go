@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,6 +77,12 @@ type records struct {
 	hub.Records
 	mu    sync.Mutex
 	onPut func(hub.Key) error // called before; an error is Put's, after it was done if it is Unknown
+	lists atomic.Int32        // how many pages were read
+}
+
+func (r *records) List(ctx context.Context, prefix, after hub.Key, limit int) ([]hub.Record, bool, error) {
+	r.lists.Add(1)
+	return r.Records.List(ctx, prefix, after, limit)
 }
 
 func (r *records) at(f func(hub.Key) error) {
