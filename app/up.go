@@ -18,16 +18,44 @@ import (
 	"github.com/earshot-io/earshot/ws"
 )
 
-// bringUp opens the engine and puts everything on it. It is one straight
-// function, so that the order can be read.
+// bringUp opens the engine and puts everything on it, from the bottom up: each
+// step is taken down again in the reverse order.
 func (a *App) bringUp(ctx context.Context) error {
 	for _, w := range a.apps.Warnings() {
 		a.log.Warn("weak key: " + w)
 	}
 	begun := time.Now()
-	engine, err := a.options.Open(ctx, a.config, a.log)
+	events, err := a.openHub(ctx)
 	if err != nil {
 		return err
+	}
+	carrier, err := transport.New(transport.Config{}, a.hub, a.log)
+	if err != nil {
+		return err
+	}
+	a.onStop("transport", carrier.Close)
+	carrier.Start()
+
+	kept := keep(a.hub, a.engine, a.apps, schedule.New(a.engine, a.log.With("part", "schedules")))
+	kept.timers.Start()
+	a.onStop("schedules", func(context.Context) error { kept.timers.Close(); return nil })
+
+	front, err := a.openFront(carrier, events, kept)
+	if err != nil {
+		return err
+	}
+	a.front.Store(&front)
+	if a.state.CompareAndSwap(starting, ready) {
+		a.log.Info("ready", "address", a.Addr().String(), "after", time.Since(begun).Round(time.Millisecond))
+	}
+	return nil
+}
+
+// openHub opens the engine, the hub on it, and what tells of events.
+func (a *App) openHub(ctx context.Context) (*webhook.Events, error) {
+	engine, err := a.options.Open(ctx, a.config, a.log)
+	if err != nil {
+		return nil, err
 	}
 	a.onStop("engine", engine.Close)
 	a.engine = engine
@@ -38,44 +66,31 @@ func (a *App) bringUp(ctx context.Context) error {
 	}, engine, a.log)
 	events, err := a.tellEvents(engine)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	a.onStop("events", events.Close)
 	a.hub.SetRecorder(events)
 	a.onStop("hub", func(context.Context) error { a.hub.Close(); return nil })
 	a.hub.SetApps(a.apps.BySlug)
 	if err := a.hub.Start(ctx); err != nil {
-		return err
+		return nil, err
 	}
+	return events, events.Start(ctx, a.hub.Lease)
+}
 
-	if err := events.Start(ctx, a.hub.Lease); err != nil {
-		return err
-	}
-
-	carrier, err := transport.New(transport.Config{}, a.hub, a.log)
-	if err != nil {
-		return err
-	}
-	a.onStop("transport", carrier.Close)
-	carrier.Start()
-
-	timers := schedule.New(engine, a.log.With("part", "schedules"))
-	kept := keep(a.hub, engine, a.apps, timers)
-	timers.Start()
-	a.onStop("schedules", func(context.Context) error { timers.Close(); return nil })
-
+// openFront makes all that requests come to: the protocols, the API and the page.
+func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, kept *stores) (http.Handler, error) {
 	proxies, err := a.config.Proxies()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	from := transport.Proxies(proxies).Client
-	tokens := auth.NewVerifier(a.apps, engine)
 	endpoints, err := a.speak(proto.Deps{
-		Hub: a.hub, Apps: a.apps, Tokens: tokens, Entries: kept.entries, Reactions: kept.reactions,
+		Hub: a.hub, Apps: a.apps, Tokens: auth.NewVerifier(a.apps, a.engine), Entries: kept.entries, Reactions: kept.reactions,
 		Schedule: clientScheduler{scheduler{kept}}, Client: from, Log: a.log,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	limits := transport.NewLimits(transport.LimitConfig{
 		Connections: a.config.Limits.Connections, ConnectRate: float64(a.config.Limits.ConnectRate),
@@ -89,27 +104,21 @@ func (a *App) bringUp(ctx context.Context) error {
 		ws.Deps{Hub: a.hub, Transport: carrier, Limits: limits, Apps: a.apps, Log: a.log}, endpoints,
 	)
 	if err != nil {
-		return err
+		return nil, err
 	}
-
 	mux := http.NewServeMux()
 	served := api.New(api.Deps{
-		Hub: a.hub, Apps: a.apps, Storage: storage{kept}, Entries: kept.entries, Reactions: reactions{kept}, Schedule: scheduler{kept}, Schedules: scheduler{kept},
-		Ready: a.whyNot, Log: a.log, Client: from, Events: events,
+		Hub: a.hub, Apps: a.apps, Storage: storage{kept}, Entries: kept.entries, Reactions: reactions{kept},
+		Schedule: scheduler{kept}, Schedules: scheduler{kept}, Ready: a.whyNot, Log: a.log, Client: from, Events: events,
 		Metrics: []api.Source{
-			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), engineFigures(engine),
-			api.ProcessFigures(), eventFigures(events), scheduleFigures(timers),
+			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), engineFigures(a.engine),
+			api.ProcessFigures(), eventFigures(events), scheduleFigures(kept.timers),
 		},
 	})
 	served.Routes(mux.Handle)
 	console.New(a.options.Dev, a.whyNot).Routes(mux.Handle)
 	routeProtocols(mux, endpoints)
-	front := sockets.Handler(served.Lambda(mux))
-	a.front.Store(&front)
-	if a.state.CompareAndSwap(starting, ready) {
-		a.log.Info("ready", "address", a.Addr().String(), "after", time.Since(begun).Round(time.Millisecond))
-	}
-	return nil
+	return sockets.Handler(served.Lambda(mux)), nil
 }
 
 // tellEvents makes what tells the apps' own servers. Where other nodes record
