@@ -356,6 +356,7 @@ func (c *Conn) Ended(end End) {
 	all := c.subs.all()
 	if c.shard.conns[c.id] == c {
 		delete(c.shard.conns, c.id)
+		delete(c.shard.churn, c)
 		c.shard.stats.Ended++
 	}
 	c.Flushed()

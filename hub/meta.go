@@ -41,6 +41,9 @@ func (c *Conn) SetMeta(ctx context.Context, channel string, meta []byte) error {
 	if sub == nil {
 		return &earshot.Error{Code: earshot.NotFound, Reason: "NOT_SUBSCRIBED", Text: "there is no subscription to this channel"}
 	}
+	if err := c.calm(ctx); err != nil {
+		return err
+	}
 	b, settle := c.hub.batchOf(ctx)
 	defer settle()
 	return c.hub.setMeta(sub, meta, b)
@@ -83,6 +86,9 @@ func (c *Conn) SetDefaultMeta(ctx context.Context, meta []byte, propagate bool) 
 		return earshot.Errorf(earshot.Unauthenticated, "not authenticated")
 	}
 	if propagate {
+		if err := c.calm(ctx); err != nil {
+			return err
+		}
 		for _, sub := range c.Subs() {
 			if !c.hub.takesMeta(sub, meta) {
 				return errCapacity

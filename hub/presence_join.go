@@ -29,6 +29,9 @@ func (a *app) enter(ctx context.Context, sub *Sub) (*channel, error) {
 // enterRoom joins the subscription to its channel as a member, in one step with
 // the list of who is there: the notices that it hears go on where the list ends.
 func (a *app) enterRoom(ctx context.Context, sub *Sub) (*channel, error) {
+	if err := sub.conn.calm(ctx); err != nil {
+		return nil, err
+	}
 	var b batch
 	defer b.settle(a.hub)
 	for {
@@ -69,7 +72,7 @@ func (r *room) join(c *channel, sub *Sub, b *batch) error {
 	}
 	r.app = sub.conn.App()
 	m, notice := r.add(sub, who)
-	r.changed(m, notice, c, sub.conn.id, b, true)
+	sub.conn.churned(r.changed(m, notice, c, sub.conn.id, b, true), len(r.order))
 	s := sub.conn.shard
 	s.mu.Lock()
 	sub.held.members = r.list()
@@ -104,7 +107,7 @@ func (h *Hub) absent(sub *Sub) {
 	}
 	var b batch
 	if m, notice := r.remove(sub); m != nil {
-		r.changed(m, notice, nil, earshot.ConnID{}, &b, true)
+		sub.conn.churned(r.changed(m, notice, nil, earshot.ConnID{}, &b, true), len(r.order))
 	}
 	r.unlock()
 	b.settle(h)
@@ -119,13 +122,13 @@ func (r *room) review(sub *Sub, b *batch) {
 	}
 	if p.member.uid == who.UID {
 		p.stamp, p.meta = r.roster.stamp(), who.Meta
-		r.changed(p.member, r.said(p.member, p.stamp), nil, earshot.ConnID{}, b, true)
+		sub.conn.churned(r.changed(p.member, r.said(p.member, p.stamp), nil, earshot.ConnID{}, b, true), len(r.order))
 		return
 	}
 	m, notice := r.remove(sub)
-	r.changed(m, notice, nil, earshot.ConnID{}, b, true)
+	sub.conn.churned(r.changed(m, notice, nil, earshot.ConnID{}, b, true), len(r.order))
 	m, notice = r.add(sub, who)
-	r.changed(m, notice, nil, earshot.ConnID{}, b, true)
+	sub.conn.churned(r.changed(m, notice, nil, earshot.ConnID{}, b, true), len(r.order))
 }
 
 // reviewed is review for a subscription whose connection has a newer identity.

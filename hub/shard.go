@@ -31,6 +31,7 @@ type Shard struct {
 	dirty []*Conn // have pushed frames that are not flushed
 	cut   []*Conn // over their bound, to be closed once the lock is free
 	conns map[earshot.ConnID]*Conn
+	churn map[*Conn]time.Time // when those who caused many notices of members have caused enough; see Conn.calm
 	wheel wheel
 	stats Stats
 
