@@ -15,8 +15,8 @@ import (
 const (
 	// churnRate is how many bytes of notices a second one connection may cause
 	// for good, and churnCredit how many at once.
-	churnRate   = 16 << 20
-	churnCredit = 32 << 20
+	churnRate   = 8 << 20
+	churnCredit = 16 << 20
 	// churnRest is the longest that a change waits.
 	churnRest = 10 * time.Second
 )

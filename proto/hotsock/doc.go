@@ -124,7 +124,9 @@
 // scope umd may be for one use; what it does not permit does not use it up. One
 // without umd takes the metadata away. Without a subscription the answer is NOT_SUBSCRIBED, and
 // without the claim UMD_UPDATE_PERMISSION_DENIED. An update that propagates and
-// finds one presence channel too full changes nothing.
+// finds one presence channel too full changes nothing. A connection that comes and
+// goes on a large presence channel without end, or changes its metadata so, waits
+// up to ten seconds for each answer; over HTTP, PRESENCE_BUSY says so.
 //
 // The state of a channel (§5). Without getInfo: INFO_PERMISSION_DENIED. The number
 // is that of all nodes; one that does not answer within half a second is left out.
