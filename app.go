@@ -13,8 +13,10 @@ type App struct {
 	Slug string
 	// Hosts are the host names that select the app.
 	Hosts []string
-	// PublishKeys are the bearer keys that may publish over HTTP.
+	// PublishKeys are the bearer keys that may publish over HTTP. PublishSums are
+	// others, of which only the SHA-256 is known.
 	PublishKeys []string
+	PublishSums [][32]byte
 	// SigningKeys verify the tokens of clients.
 	SigningKeys []SigningKey
 	// AccessKeys verify requests that are signed with AWS Signature Version 4.

@@ -16,22 +16,24 @@ type access struct {
 
 // ByAccessKey returns the access key of an id and its app, nil if there is none.
 func (d *Directory) ByAccessKey(id string) (*earshot.App, *earshot.AccessKey) {
-	found := d.accessKeys[id]
+	found := d.now.Load().accessKeys[id]
 	return found.app, found.key
 }
 
-func (d *Directory) addAccessKeys(a *earshot.App) error {
+// accessKeys are the app's, each checked.
+func accessKeys(a *earshot.App) (map[string]access, error) {
+	all := make(map[string]access, len(a.AccessKeys))
 	for i := range a.AccessKeys {
 		k := &a.AccessKeys[i]
 		if !nameable(k.ID) || k.Secret == "" {
-			return fmt.Errorf("app %q, access key %d: it needs an id of 1 to 128 letters, digits and _, and a secret", a.Slug, i+1)
+			return nil, fmt.Errorf("app %q, access key %d: it needs an id of 1 to 128 letters, digits and _, and a secret", a.Slug, i+1)
 		}
-		if other, ok := d.accessKeys[k.ID]; ok {
-			return fmt.Errorf("the apps %q and %q both have the access key %q", other.app.Slug, a.Slug, k.ID)
+		if _, ok := all[k.ID]; ok {
+			return nil, fmt.Errorf("the apps %q and %q both have the access key %q", a.Slug, a.Slug, k.ID)
 		}
-		d.accessKeys[k.ID] = access{a, k}
+		all[k.ID] = access{a, k}
 	}
-	return nil
+	return all, nil
 }
 
 // nameable reports whether a signature can name an access key so: AWS has the

@@ -2,25 +2,22 @@ package auth
 
 import (
 	"crypto/sha256"
-	"fmt"
+	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/earshot-io/earshot"
 )
 
-// A Directory finds applications. It is a snapshot: safe for concurrent use,
-// and never changed.
+// A Directory finds applications. It is safe for concurrent use, and reading it
+// takes no lock: each call sees the apps as they were last replaced, all of them
+// at once. Whoever keeps a Directory sees what replaced them; an App that it
+// returned stays as it was.
 type Directory struct {
-	apps   []*earshot.App
-	slugs  map[string]*earshot.App
-	hosts  map[string]*earshot.App
-	keyIDs map[string]*earshot.App
-	// keys are the signing keys of each app's slug, in their order. A connection
-	// may hold an older snapshot of its app: its next token is judged by today's keys.
-	keys map[string][]*key
-	// publishKeys are found by hash, so that the time it takes tells nothing.
-	publishKeys map[[sha256.Size]byte]*earshot.App
-	accessKeys  map[string]access
+	now atomic.Pointer[snapshot]
+	// changing is held by who replaces the apps.
+	changing sync.Mutex
 }
 
 // NewDirectory makes a directory of apps, the first of which is the default. It
@@ -28,123 +25,100 @@ type Directory struct {
 // if a publish key is empty, if an access key cannot be named in a signature, or
 // if a signing key is not what its algorithm needs.
 func NewDirectory(apps []*earshot.App) (*Directory, error) {
-	d := &Directory{
-		apps: apps, slugs: map[string]*earshot.App{}, hosts: map[string]*earshot.App{},
-		keyIDs: map[string]*earshot.App{}, keys: map[string][]*key{}, publishKeys: map[[sha256.Size]byte]*earshot.App{},
-		accessKeys: map[string]access{},
-	}
-	for _, a := range apps {
-		if err := d.add(a); err != nil {
-			return nil, err
-		}
+	d := &Directory{}
+	d.now.Store(emptySnapshot(0))
+	if refused := d.Replace(apps); len(refused) > 0 {
+		return nil, refused[0].Err
 	}
 	return d, nil
 }
 
-func (d *Directory) add(a *earshot.App) error {
-	if d.slugs[a.Slug] != nil {
-		return fmt.Errorf("two apps have the slug %q", a.Slug)
-	}
-	d.slugs[a.Slug] = a
-	for _, h := range a.Hosts {
-		h = strings.ToLower(h)
-		if other := d.hosts[h]; other != nil {
-			return fmt.Errorf("the apps %q and %q both claim the host %q", other.Slug, a.Slug, h)
-		}
-		d.hosts[h] = a
-	}
-	for i, k := range a.SigningKeys {
-		if err := d.addKey(a, k); err != nil {
-			return fmt.Errorf("app %q, signing key %d (id %q): %w", a.Slug, i+1, k.ID, err)
-		}
-	}
-	for _, k := range a.PublishKeys {
-		if k == "" {
-			return fmt.Errorf("app %q has an empty publish key", a.Slug)
-		}
-		sum := sha256.Sum256([]byte(k))
-		if other := d.publishKeys[sum]; other != nil {
-			return fmt.Errorf("the apps %q and %q share a publish key", other.Slug, a.Slug)
-		}
-		d.publishKeys[sum] = a
-	}
-	return d.addAccessKeys(a)
+// A Refusal is an app that a directory did not take, and why. The error holds
+// no secret.
+type Refusal struct {
+	App *earshot.App
+	Err error
 }
 
-func (d *Directory) addKey(a *earshot.App, k earshot.SigningKey) error {
-	made, err := newKey(k)
+// Replace makes apps the directory's, the first of which is the default. What
+// one of them claims that one before it has, or that is wrong, leaves it out, and
+// is returned; the others count. An App that the directory had under the same
+// pointer keeps what was made of it, so that replacing one of many is cheap, and
+// tokens that its keys have verified need not be verified again.
+func (d *Directory) Replace(apps []*earshot.App) []Refusal {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	old, next := d.now.Load(), emptySnapshot(len(apps))
+	var refused []Refusal
+	for _, a := range apps {
+		p := old.parts[a.Slug]
+		if p == nil || p.app != a {
+			var err error
+			if p, err = newPart(a); err != nil {
+				refused = append(refused, Refusal{a, err})
+				continue
+			}
+		}
+		if err := next.clash(p); err != nil {
+			refused = append(refused, Refusal{a, err})
+			continue
+		}
+		next.take(p)
+	}
+	d.now.Store(next)
+	return refused
+}
+
+// Fits reports why an app could not be added, or take the place of the one of
+// its slug; nil if it could.
+func (d *Directory) Fits(a *earshot.App) error {
+	p, err := newPart(a)
 	if err != nil {
 		return err
 	}
-	if k.ID != "" {
-		if other := d.keyIDs[k.ID]; other != nil {
-			return fmt.Errorf("app %q has a signing key with that id already", other.Slug)
-		}
-		d.keyIDs[k.ID] = a
-	}
-	d.keys[a.Slug] = append(d.keys[a.Slug], made)
-	return nil
+	return d.now.Load().clashBeside(p, a.Slug)
 }
 
 // Warnings says, for the log at start, which keys are weaker than they should
 // be. They are accepted, since existing systems bring them.
 func (d *Directory) Warnings() []string {
 	var all []string
-	for _, a := range d.apps {
-		for i, k := range d.keys[a.Slug] {
-			if why := k.weak(); why != "" {
-				all = append(all, fmt.Sprintf("app %q, signing key %d (id %q): %s", a.Slug, i+1, k.id, why))
-			}
-		}
+	s := d.now.Load()
+	for _, a := range s.apps {
+		all = append(all, s.parts[a.Slug].warnings()...)
 	}
 	return all
 }
 
-// key chooses the one key that a token is tried with; see Verifier. It returns
-// nil if none fits.
-func (d *Directory) key(a *earshot.App, h header) *key {
-	var blank *key
-	for _, k := range d.keys[a.Slug] {
-		switch {
-		case k.id != "" && k.id == h.kid:
-			return k
-		case k.id == "" && (blank == nil || blank.alg != h.alg && k.alg == h.alg):
-			blank = k
-		}
-	}
-	return blank
-}
-
 // Apps returns all apps.
-func (d *Directory) Apps() []*earshot.App { return d.apps }
+func (d *Directory) Apps() []*earshot.App { return d.now.Load().apps }
 
 // Default is the app of who names none; nil if there is no app.
-func (d *Directory) Default() *earshot.App {
-	if len(d.apps) == 0 {
-		return nil
-	}
-	return d.apps[0]
-}
+func (d *Directory) Default() *earshot.App { return d.now.Load().first() }
 
 // BySlug returns the app of a slug, nil if there is none.
-func (d *Directory) BySlug(slug string) *earshot.App { return d.slugs[slug] }
+func (d *Directory) BySlug(slug string) *earshot.App { return d.now.Load().bySlug(slug) }
 
 // ByHost returns the app that a request's Host names, nil if none does. A port
 // does not matter.
 func (d *Directory) ByHost(host string) *earshot.App {
-	if len(d.hosts) == 0 {
+	s := d.now.Load()
+	if len(s.hosts) == 0 {
 		return nil
 	}
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 		host = host[:i]
 	}
-	return d.hosts[strings.ToLower(host)]
+	return s.hosts[strings.ToLower(host)]
 }
 
 // ByKeyID returns the app that has a signing key of this id, nil if none has.
-func (d *Directory) ByKeyID(kid string) *earshot.App { return d.keyIDs[kid] }
+func (d *Directory) ByKeyID(kid string) *earshot.App { return d.now.Load().keyIDs[kid] }
 
 // ByPublishKey returns the app that a bearer key may publish to, nil if none.
 func (d *Directory) ByPublishKey(key string) *earshot.App {
-	return d.publishKeys[sha256.Sum256([]byte(key))]
+	return d.now.Load().publishKeys[sha256.Sum256([]byte(key))]
 }
+
+// errTwice is an app that claims a thing twice.
+var errTwice = errors.New("it stands there twice")

@@ -80,14 +80,15 @@ func (v *Verifier) Verify(token string, hint *earshot.App, r *Reader) (*Token, e
 	if err != nil {
 		return nil, err
 	}
-	app := v.apps.ByKeyID(h.kid)
+	apps := v.apps.now.Load()
+	app := apps.keyIDs[h.kid]
 	if app == nil || h.kid == "" {
 		app = hint
 	}
 	if app == nil {
-		app = v.apps.Default()
+		app = apps.first()
 	}
-	return v.verify(token, h, app, r)
+	return v.verify(apps, token, h, app, r)
 }
 
 // VerifyIn verifies a token that only the keys of app may have signed: one that
@@ -97,13 +98,13 @@ func (v *Verifier) VerifyIn(app *earshot.App, token string, r *Reader) (*Token, 
 	if err != nil {
 		return nil, err
 	}
-	return v.verify(token, h, app, r)
+	return v.verify(v.apps.now.Load(), token, h, app, r)
 }
 
-func (v *Verifier) verify(token string, h header, app *earshot.App, r *Reader) (*Token, error) {
+func (v *Verifier) verify(apps *snapshot, token string, h header, app *earshot.App, r *Reader) (*Token, error) {
 	var k *key
 	if app != nil {
-		k = v.apps.key(app, h)
+		k, app = apps.key(app, h)
 	}
 	if k == nil {
 		return nil, refused("TOKEN_KEY", "no key fits the token's kid")

@@ -58,7 +58,8 @@ type Opening struct {
 
 // Open makes a connection that the transport w carries, on shard s. It hears
 // nothing and reads nothing until the caller has given it a Handler by Serve.
-// It fails with Shutdown while the hub drains.
+// It fails with Shutdown while the hub drains, and with Kicked if its app is not
+// served any more.
 func (h *Hub) Open(s *Shard, w Transport, o Opening) (*Conn, error) {
 	c := &Conn{
 		id: earshot.NewConnID(), hub: h, shard: s, wire: w, host: o.Farewell, remote: o.Remote,
@@ -71,6 +72,11 @@ func (h *Hub) Open(s *Shard, w Transport, o Opening) (*Conn, error) {
 	if h.draining.Load() {
 		return nil, earshot.Errorf(earshot.Shutdown, "the server is shutting down")
 	}
+	newest := h.newest(o.App)
+	if newest == nil && o.App != nil {
+		return nil, errAppGone
+	}
+	c.app.Store(newest)
 	s.conns[c.id] = c
 	s.stats.Opened++
 	c.watchExpiry()
@@ -102,10 +108,16 @@ func (c *Conn) Identity() *earshot.Identity { return c.identity.Load() }
 // that the client can be told. What it may do, and when it expires, is the new
 // identity's from then on; so are user and metadata of the subscriptions without
 // a proof of their own, and members are told. A member needs a user id. In
-// another app no subscription is kept.
+// another app no subscription is kept. In one that is not served any more the
+// connection is closed, as Kicked.
 func (c *Conn) Enter(a *earshot.App, id *earshot.Identity) (ended []*Sub) {
 	c.shard.mu.Lock()
-	was := c.app.Swap(a)
+	newest := c.hub.newest(a)
+	if newest == nil {
+		defer c.Close(errAppGone)
+		newest = a
+	}
+	was := c.app.Swap(newest)
 	moved := was
 	if moved != nil && moved.Slug == a.Slug {
 		moved = nil
@@ -153,12 +165,20 @@ func (s *Sub) watchExpiry() {
 	if s.gone {
 		return
 	}
-	s.expiry = &Timer{shard: c.shard, fire: func() {
-		if u, ok := c.handler.(Unsubscriber); c.Unsubscribe(s) && ok {
-			u.Unsubscribed(s)
-		}
-	}}
+	if s.expiry == nil {
+		s.expiry = &Timer{shard: c.shard, fire: s.expire}
+	}
 	s.expiry.reset(time.Until(s.as().Expires.Add(earshot.ExpiryGrace)))
+}
+
+// expire ends the subscription, unless its app does not want that any more.
+func (s *Sub) expire() {
+	if !s.conn.App().ExpiryCloses {
+		return
+	}
+	if u, ok := s.conn.handler.(Unsubscriber); s.conn.Unsubscribe(s) && ok {
+		u.Unsubscribed(s)
+	}
 }
 
 // expire ends the connection, unless a newer proof came at the last moment.

@@ -14,8 +14,10 @@ import (
 // Start; without one, nothing is recorded.
 func (h *Hub) SetRecorder(r Recorder) { h.recorder = r }
 
-// SetApps says how an application is found by its slug: for the members of a node
-// that died, which another one records. It is called before Start.
+// SetApps says how an application is found by its slug, in its newest version: for
+// connections that open or enter one (see Renew), and for the members of a node
+// that died, which another one records. Find returns nil for an app that is not
+// served. It is called before Start.
 func (h *Hub) SetApps(find func(slug string) *earshot.App) { h.findApp = find }
 
 // Wants reports whether anybody is to be told of an app's events of a type.

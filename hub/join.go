@@ -52,6 +52,7 @@ func (c *Conn) Subscribe(ctx context.Context, j Join) (sub *Sub, exact bool, err
 	if in, ok := ctx.(*handling); ok {
 		in.settle(c.hub) // what was published before is not to wait for this
 	}
+	judged, app := c.Identity(), c.App()
 	if err := c.mayJoin(&j); err != nil {
 		return nil, false, err
 	}
@@ -59,7 +60,6 @@ func (c *Conn) Subscribe(ctx context.Context, j Join) (sub *Sub, exact bool, err
 	if j.As != nil {
 		sub.self.Store(&self{as: j.As})
 	}
-	judged := c.Identity()
 	if other, err := c.reserve(sub); err != nil {
 		return other, false, err
 	}
@@ -67,8 +67,8 @@ func (c *Conn) Subscribe(ctx context.Context, j Join) (sub *Sub, exact bool, err
 		c.Unsubscribe(sub)
 		return nil, false, err
 	}
-	if c.Identity() != judged {
-		// A newer proof came meanwhile, and found nothing to judge.
+	if c.Identity() != judged || c.App() != app {
+		// A newer proof came meanwhile, or other rules, and found nothing to judge.
 		if err := c.mayJoin(&j); err != nil {
 			c.Unsubscribe(sub)
 			return nil, false, err

@@ -25,7 +25,7 @@ type Endpoint struct {
 // those that protocols of the family use or will: no application may be called
 // so, whichever of them run.
 var serverSegments = [...]string{
-	"api", "app", "apps", "broadcast", "channels", "connection", "connections", "console", "debug", "health", "healthz",
+	"admin", "api", "app", "apps", "broadcast", "channels", "connection", "connections", "console", "debug", "health", "healthz",
 	"livez", "lp", "metrics", "mqtt", "publish", "pusher", "readyz", "socket", "stomp", "v1", "v2", "ws",
 }
 
