@@ -121,6 +121,20 @@ func (w *world) wants(r *httptest.ResponseRecorder, status int, part string) {
 	}
 }
 
+// TestNobodyGuessesAKey: what the server publishes itself, of changes and at
+// times, has keys in the same channels. No deduplicationId is one of them.
+func TestNobodyGuessesAKey(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []string{"notice:7", "schedule:01ARZ3NDEKTSV4RRFFQ69G5FAV", "amz-sdk-invocation-id i-1", " "} {
+		w.wants(w.post("/publish", "key-one", `{"channel":"c","event":"e","deduplicationId":"`+id+`"}`), http.StatusAccepted, "")
+	}
+	for _, p := range w.hub.all {
+		if !strings.HasPrefix(p.Key, "deduplication-id ") {
+			t.Errorf("it is published with the key %q", p.Key)
+		}
+	}
+}
+
 func TestPublish(t *testing.T) {
 	w := newWorld(t)
 	r := w.post("/publish", "key-two", `{"event":"e","channel":"c/d","data":{ "a": 1.50, "b": "\u00e9" },"store":60,"deduplicationId":"d1","eagerIdGeneration":true,"emitPubSubEvent":true,"schedule_expression":"x","other":[1]}`)
@@ -133,7 +147,7 @@ func TestPublish(t *testing.T) {
 	if m.Channel != "c/d" || m.Event != "e" || string(m.Data) != `{"a":1.50,"b":"\u00e9"}` || m.Kind != earshot.JSON || m.Store != time.Minute || m.Sender != nil {
 		t.Errorf("got the message %+v %s", m, m.Data)
 	}
-	if p.Key != "d1" || !p.WantID || w.hub.apps[0] != "one" {
+	if p.Key != "deduplication-id d1" || !p.WantID || w.hub.apps[0] != "one" {
 		t.Errorf("got %+v for %s", p, w.hub.apps[0])
 	}
 

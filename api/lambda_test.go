@@ -294,7 +294,7 @@ func TestAttempts(t *testing.T) {
 	for _, p := range w.hub.all {
 		keys = append(keys, p.Key)
 	}
-	if got := strings.Join(keys, "|"); got != "amz-sdk-invocation-id i-1|mine|||" {
+	if got := strings.Join(keys, "|"); got != "amz-sdk-invocation-id i-1|deduplication-id mine|||" {
 		t.Errorf("got the keys %s", got)
 	}
 	for _, r := range []*httptest.ResponseRecorder{
@@ -445,7 +445,7 @@ func TestScheduled(t *testing.T) {
 	w.wants(w.post("/publish", "key-one", `{"channel":"c","event":"e","scheduleExpression":"rate(1 minute)"}`), 400, "SCHEDULE")
 	w.wants(w.post("/publish", "key-one", `{"channel":"c","event":"e"`+at+`,"scheduleExpressionTimezone":7}`), 400, "MEMBER_TYPE")
 	w.wants(w.post("/publish", "key-one", `{"channel":"c","event":"e","scheduleExpressionTimezone":7}`), 202, `{"channel":"c","event":"e"}`)
-	if got := strings.Join(w.stored.later, "|"); got != "in Europe/Berlin|one e d 2030|in |one k 2030" {
+	if got := strings.Join(w.stored.later, "|"); got != "in Europe/Berlin|one e deduplication-id d 2030|in |one k 2030" {
 		t.Errorf("got %s", got)
 	}
 	if len(w.hub.all) != 1 {

@@ -150,7 +150,7 @@ func (r *request) publish(o *order, from source) error {
 	}
 	o.message = &hub.Publication{
 		Message: &earshot.Message{Channel: o.channel, Event: o.event, Kind: earshot.JSON, Data: r.Data, Store: store},
-		Key:     o.deduplication, WantID: o.wantID, Emit: isTrue(r.EmitPubSubEvent), Origin: from.origin,
+		Key:     keyOf(o.deduplication), WantID: o.wantID, Emit: isTrue(r.EmitPubSubEvent), Origin: from.origin,
 	}
 	// The keys of live channels are kept in little memory, for who asks for it.
 	if o.message.Key == "" && !from.app.Rule(o.channel).Live {
@@ -159,6 +159,17 @@ func (r *request) publish(o *order, from source) error {
 	// Two schedules of one key are due together, and the first is carried out.
 	o.repeatable = o.message.Key != ""
 	return nil
+}
+
+// keyOf is the idempotency key of a deduplicationId, empty for none. It begins
+// like no other: what the server publishes itself, a notice or a message whose
+// time has come, has a key in the same channel, and whoever guessed that one would
+// have it dropped.
+func keyOf(deduplicationID string) string {
+	if deduplicationID == "" {
+		return ""
+	}
+	return "deduplication-id " + deduplicationID
 }
 
 func (r *request) set(o *order, from source) error {
