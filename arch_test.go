@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"reaction":          {".", "hub"},
 	"webhook":           {".", "hub"},
 	"schedule":          {".", "hub"},
+	"tenant":            {".", "hub", "auth"},
 	"proto":             {".", "hub", "auth", "entry", "reaction", "schedule"},
 	"proto/hotsock":     {".", "hub", "auth", "entry", "reaction", "schedule", "proto"},
 	"proto/prototest":   {".", "hub", "auth", "entry", "reaction", "schedule", "proto", "transport", "ws", "stream", "longpoll", "engine/mem"},

@@ -69,6 +69,12 @@ func (d *Directory) Replace(apps []*earshot.App) []Refusal {
 	return refused
 }
 
+// Check reports what is wrong with an app by itself; nil for nothing.
+func (d *Directory) Check(a *earshot.App) error {
+	_, err := newPart(a)
+	return err
+}
+
 // Fits reports why an app could not be added, or take the place of the one of
 // its slug; nil if it could.
 func (d *Directory) Fits(a *earshot.App) error {

@@ -1,0 +1,38 @@
+// Package tenant keeps applications that are made and changed while the server
+// runs. Each is a record that all nodes share; every node watches them, and what
+// is changed counts on each within a second: in its auth.Directory, and for the
+// connections that are there already.
+//
+// # What a change closes
+//
+// Who is connected to an app that is switched off or deleted is closed, as
+// Kicked, and so is who has a subscription that the app's new rules do not allow.
+// Tokens are judged when they are shown: a signing key that is taken away ends
+// nobody that is in, and lets nobody in any more; nothing that it verified before
+// is taken for granted. Publish keys and access keys count for single requests.
+//
+// # Secrets
+//
+// A publish key only has to be recognized: its SHA-256 is kept, which is enough,
+// since a key that is brought along must be long and those made here are random.
+// Secrets that have to be used are kept encrypted (AES-256-GCM) under a master
+// key, which all nodes have and the store has not; the id of the master key
+// stands beside each, so that there may be two while one is replaced. Without a
+// master key an app cannot have such secrets. Each kind of secret may be there
+// twice, so that it can be replaced while it is in use (Store.Rotate).
+//
+// # Choices
+//
+//   - An app's slug is never changed: it is the name of its channel space.
+//   - The slug of an app that was deleted is not given to another by itself, since
+//     messages of the first may still be stored under it; Create does it if asked
+//     to (Draft.Reuse).
+//   - Two apps that claim the same host or key at the same moment, on two nodes,
+//     may both be stored. The one with the smaller id is served, and the other one
+//     not, on all nodes alike; Problem says so.
+//   - Apps of the settings cannot be changed, and count before a record of the
+//     same slug, host or key.
+//   - Nothing is changed that is not in the audit trail: an Entry is written
+//     before, and its outcome after the change. An entry that has none is of a
+//     server that died in between.
+package tenant

@@ -1,0 +1,290 @@
+package tenant
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/auth"
+	"github.com/earshot-io/earshot/hub"
+)
+
+// watchRetry is when a watch that ended is begun again.
+const watchRetry = 250 * time.Millisecond
+
+// Connections are those of this node: a hub.Hub.
+type Connections interface {
+	Renew(a *earshot.App) (closed int)
+	Expel(slug string) (closed int)
+}
+
+// A Live keeps a directory, and the connections of this node, as the records of
+// apps are. Apps that were in the directory before are of the settings: they come
+// first and stay. It is safe for concurrent use.
+type Live struct {
+	directory *auth.Directory
+	keys      *Keyring
+	log       *slog.Logger
+	settings  map[string]*earshot.App
+	first     []*earshot.App
+
+	mu      sync.Mutex
+	known   map[string]*known // by slug
+	served  map[string]*known
+	refused map[string]string // by slug: why it is not served
+	changes uint64            // that were applied
+	closed  uint64
+
+	dirty   chan struct{}
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+}
+
+// A known is what a record says. It is never changed.
+type known struct {
+	slug string
+	id   int64
+	key  string
+	// app is nil if it is not to be served, problem why it cannot be.
+	app     *earshot.App
+	problem string
+}
+
+// NewLive makes a Live. Nothing runs before Start.
+func NewLive(d *auth.Directory, keys *Keyring, log *slog.Logger) *Live {
+	l := &Live{
+		directory: d, keys: keys, log: log, first: d.Apps(), settings: map[string]*earshot.App{},
+		known: map[string]*known{}, served: map[string]*known{}, refused: map[string]string{}, dirty: make(chan struct{}, 1),
+	}
+	for _, a := range l.first {
+		l.settings[a.Slug] = a
+	}
+	return l
+}
+
+// Start begins to watch, and returns when all apps that there are count, or the
+// context ends. Changes then count within a second of their write, as far as the
+// store can be reached: while it cannot, the apps stay as they were. Who started
+// closes.
+func (l *Live) Start(ctx context.Context, records hub.Records, conns Connections) error {
+	running, cancel := context.WithCancel(context.Background())
+	l.cancel = cancel
+	synced := make(chan struct{})
+	l.running.Go(func() { l.watch(running, records, synced) })
+	select {
+	case <-synced:
+	case <-ctx.Done():
+		l.Close()
+		return context.Cause(ctx)
+	}
+	l.apply(conns)
+	l.running.Go(func() {
+		for {
+			select {
+			case <-running.Done():
+				return
+			case <-l.dirty:
+				l.apply(conns)
+			}
+		}
+	})
+	return nil
+}
+
+// Close ends the watch and waits for it.
+func (l *Live) Close() {
+	if l.cancel != nil {
+		l.cancel()
+	}
+	l.running.Wait()
+}
+
+// watch keeps known as the records are.
+func (l *Live) watch(ctx context.Context, records hub.Records, synced chan struct{}) {
+	var once sync.Once
+	for ctx.Err() == nil {
+		seen := map[string]bool{} // nil once the beginning is over
+		err := records.Watch(ctx, hub.Key{"app"}, func(all []hub.Record) { l.changed(all, seen) }, func() {
+			l.forget(seen)
+			seen = nil
+			once.Do(func() { close(synced) })
+		})
+		if ctx.Err() == nil {
+			l.log.Warn("apps are not watched", "err", err)
+			pause(ctx, watchRetry)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// changed takes records.
+func (l *Live) changed(all []hub.Record, seen map[string]bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range all {
+		r := &all[i]
+		if len(r.Key) != 2 {
+			continue
+		}
+		slug := r.Key[1]
+		if seen != nil {
+			seen[slug] = true
+		}
+		if k := l.understand(r, slug); k != nil {
+			l.known[slug] = k
+		} else {
+			delete(l.known, slug)
+		}
+	}
+	l.soil()
+}
+
+// forget drops what a watch that began again did not tell of.
+func (l *Live) forget(seen map[string]bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.known, func(slug string, _ *known) bool { return !seen[slug] })
+	l.soil()
+}
+
+func (l *Live) soil() {
+	select {
+	case l.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// understand makes a known of a record; nil if there is no app.
+func (l *Live) understand(r *hub.Record, slug string) *known {
+	if r.Data == nil {
+		return nil
+	}
+	got, err := l.keys.decode(r.Data, slug)
+	if err == nil && got.App == nil {
+		return nil
+	}
+	k := &known{slug: slug}
+	if err == nil {
+		k.id, k.key = got.App.ID, got.App.Key
+		if got.App.Active {
+			k.app, err = got.App.build()
+		}
+	}
+	if l.settings[slug] != nil {
+		k.app, k.problem = nil, "an app of the settings has this slug"
+	}
+	if err != nil {
+		k.app, k.problem = nil, err.Error()
+	}
+	return k
+}
+
+// apply makes the directory and the connections as the records are.
+func (l *Live) apply(conns Connections) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	inOrder := slices.SortedFunc(maps.Values(l.known), func(a, b *known) int {
+		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.slug, b.slug))
+	})
+	apps := slices.Clone(l.first)
+	served, refused, keys := map[string]*known{}, map[string]string{}, map[string]bool{}
+	for _, k := range inOrder {
+		switch {
+		case k.problem != "":
+			refused[k.slug] = k.problem
+		case k.app != nil && keys[k.key]:
+			refused[k.slug] = "another app has its key"
+		case k.app != nil:
+			keys[k.key] = true
+			served[k.slug] = k
+			apps = append(apps, k.app)
+		}
+	}
+	for _, r := range l.directory.Replace(apps) {
+		refused[r.App.Slug] = r.Err.Error()
+		delete(served, r.App.Slug)
+	}
+	for slug, why := range refused {
+		if l.refused[slug] != why {
+			l.log.Warn("an app is not served", "app", slug, "why", why)
+		}
+	}
+	l.tell(conns, served)
+	l.served, l.refused = served, refused
+	l.changes++
+}
+
+// tell closes and renews the connections of what has changed.
+func (l *Live) tell(conns Connections, served map[string]*known) {
+	closed := 0
+	for slug, old := range l.served {
+		now := served[slug]
+		switch {
+		case now == old:
+		case now == nil || now.id != old.id:
+			closed += conns.Expel(slug)
+		default:
+			closed += conns.Renew(now.app)
+		}
+	}
+	l.closed += uint64(closed)
+}
+
+// fixed reports whether an app is of the settings.
+func (l *Live) fixed(slug string) bool { return l.settings[slug] != nil }
+
+// fits reports, as Conflict or Invalid, why an app could not be served beside
+// the others that this node knows.
+func (l *Live) fits(a *App, built *earshot.App) error {
+	if err := l.directory.Check(built); err != nil {
+		return &earshot.Error{Code: earshot.Invalid, Reason: "APP", Text: err.Error()}
+	}
+	if err := l.directory.Fits(built); err != nil {
+		return &earshot.Error{Code: earshot.Conflict, Reason: "TAKEN", Text: err.Error()}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, k := range l.known {
+		if k.key == a.Key && k.slug != a.Slug {
+			return &earshot.Error{Code: earshot.Conflict, Reason: "TAKEN", Text: "another app has this key"}
+		}
+	}
+	return nil
+}
+
+// Problem says why an active app is not served here; empty if it is.
+func (l *Live) Problem(slug string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refused[slug]
+}
+
+// Stats are counts, and how things are now.
+type Stats struct {
+	// Apps are the records that there are, Served those that are served, Refused
+	// those that cannot be.
+	Apps, Served, Refused int
+	// Changes is how often what was changed was applied, Closed how many connections
+	// that closed.
+	Changes, Closed uint64
+}
+
+// Stats returns them.
+func (l *Live) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Stats{Apps: len(l.known), Served: len(l.served), Refused: len(l.refused), Changes: l.changes, Closed: l.closed}
+}

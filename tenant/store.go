@@ -1,0 +1,275 @@
+package tenant
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/hub"
+)
+
+// Config is what a Store works with.
+type Config struct {
+	// Records is where apps are kept, Keys are the master keys; nil for none.
+	Records hub.Records
+	Keys    *Keyring
+	// Live says what of an app fits beside the others.
+	Live *Live
+	// Taken are slugs that no app may have, with who has each.
+	Taken map[string]string
+	Log   *slog.Logger
+}
+
+// A Store makes and changes apps. It is safe for concurrent use, on all nodes.
+//
+// Its methods fail with NotFound for an app that is not there or cannot be
+// changed here, with Conflict for one that changed meanwhile, or that wants what
+// another one has, with Invalid for one that cannot be, and as hub.Records does.
+type Store struct {
+	records hub.Records
+	keys    *Keyring
+	live    *Live
+	taken   map[string]string
+	log     *slog.Logger
+}
+
+// New makes a store.
+func New(c Config) *Store {
+	return &Store{records: c.Records, keys: c.Keys, live: c.Live, taken: c.Taken, log: c.Log}
+}
+
+func appKey(slug string) hub.Key { return hub.Key{"app", slug} }
+
+var (
+	errNoApp   = &earshot.Error{Code: earshot.NotFound, Reason: "APP_NOT_FOUND", Text: "there is no such app"}
+	errChanged = &earshot.Error{Code: earshot.Conflict, Reason: "REVISION", Text: "the app was changed meanwhile: read it again"}
+)
+
+// Get reads an app, with its secrets.
+func (s *Store) Get(ctx context.Context, slug string) (*App, error) {
+	if CheckSlug(slug) != nil {
+		return nil, errNoApp
+	}
+	r, err := s.records.Get(ctx, appKey(slug))
+	if err != nil {
+		return nil, err
+	}
+	if r.Revision == 0 {
+		return nil, errNoApp
+	}
+	return s.read(&r)
+}
+
+// read makes an app of its record; NotFound if it was deleted.
+func (s *Store) read(r *hub.Record) (*App, error) {
+	got, err := s.keys.decode(r.Data, r.Key[1])
+	switch {
+	case err != nil:
+		return nil, &earshot.Error{Code: earshot.Unavailable, Reason: "APP_UNREADABLE", Text: err.Error()}
+	case got.App == nil:
+		return nil, errNoApp
+	}
+	got.App.Revision = r.Revision
+	return got.App, nil
+}
+
+// A Listed is an app in a list, without secrets.
+type Listed struct {
+	*App
+	// Problem says why it is not served although it is active; empty if it is.
+	Problem string `json:"problem,omitempty"`
+}
+
+// List reads up to limit apps in the order of their slugs, those after a slug;
+// empty for the first. It may return fewer; more says whether there are others,
+// and last is the slug that the next call goes on after.
+func (s *Store) List(ctx context.Context, after string, limit int) (all []Listed, last string, more bool, err error) {
+	var from hub.Key
+	if after != "" {
+		from = appKey(after)
+	}
+	records, more, err := s.records.List(ctx, hub.Key{"app"}, from, limit)
+	if err != nil {
+		return nil, "", false, err
+	}
+	for i := range records {
+		r := &records[i]
+		last = r.Key[1]
+		a, err := s.read(r)
+		if earshot.CodeOf(err) == earshot.NotFound && err != nil {
+			continue
+		}
+		if err != nil {
+			all = append(all, Listed{&App{Slug: last, Revision: r.Revision}, err.Error()})
+			continue
+		}
+		all = append(all, Listed{a.Public(), s.live.Problem(last)})
+	}
+	return all, last, more, nil
+}
+
+// A Draft is an app that is to be made. ID, Created, Updated and Revision are
+// set by the store; Key, publish key and signing key are made if there are none.
+type Draft struct {
+	App
+	// Reuse takes a slug that an app had which was deleted: what is stored on the
+	// channels of the old app is then the new one's.
+	Reuse bool `json:"reuse,omitzero"`
+}
+
+// Create makes an app, and returns it with its secrets.
+func (s *Store) Create(ctx context.Context, by Actor, d *Draft) (*App, error) {
+	a := d.clone()
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	a.ID, a.Created, a.Updated, a.Revision = 0, now, now, 0
+	if err := s.complete(a); err != nil {
+		return nil, err
+	}
+	if owner, ok := s.taken[a.Slug]; ok {
+		return nil, &earshot.Error{Code: earshot.Conflict, Reason: "SLUG_TAKEN", Text: fmt.Sprintf("the path /%s belongs to %s", a.Slug, owner)}
+	}
+	if s.live.fixed(a.Slug) {
+		return nil, &earshot.Error{Code: earshot.Conflict, Reason: "SLUG_TAKEN", Text: "an app of the settings has this slug"}
+	}
+	if err := s.fits(a); err != nil {
+		return nil, err
+	}
+	err := s.audited(ctx, &Entry{By: by, Action: "create", App: a.Slug, After: a.Public()}, func() error { return s.insert(ctx, a, d.Reuse) })
+	return a, err
+}
+
+// insert writes a new app.
+func (s *Store) insert(ctx context.Context, a *App, reuse bool) error {
+	old, err := s.records.Get(ctx, appKey(a.Slug))
+	if err != nil {
+		return err
+	}
+	if old.Revision != 0 {
+		if _, err := s.read(&old); earshot.CodeOf(err) != earshot.NotFound {
+			return &earshot.Error{Code: earshot.Conflict, Reason: "SLUG_TAKEN", Text: "there is an app with this slug"}
+		}
+		if !reuse {
+			return &earshot.Error{
+				Code: earshot.Conflict, Reason: "SLUG_USED",
+				Text: "an app with this slug was deleted, and its messages may still be stored: say reuse if they are this app's",
+			}
+		}
+	}
+	if a.ID, err = s.nextID(ctx); err != nil {
+		return err
+	}
+	return s.put(ctx, a, old.Revision)
+}
+
+// put writes an app over a revision.
+func (s *Store) put(ctx context.Context, a *App, revision uint64) error {
+	data, err := s.keys.encode(&stored{App: a}, a.Slug)
+	if err != nil {
+		return err
+	}
+	next, err := s.records.Put(ctx, appKey(a.Slug), data, revision, 0)
+	if earshot.CodeOf(err) == earshot.Conflict && err != nil {
+		return errChanged
+	}
+	a.Revision = next
+	return err
+}
+
+// idTries is how often a number is asked for while others ask too.
+const idTries = 50
+
+// nextID draws a number that no app has or had.
+func (s *Store) nextID(ctx context.Context) (int64, error) {
+	key := hub.Key{"app.id"}
+	for range idTries {
+		r, err := s.records.Get(ctx, key)
+		if err != nil {
+			return 0, err
+		}
+		var last int64
+		if r.Revision != 0 {
+			if last, err = strconv.ParseInt(string(r.Data), 10, 64); err != nil {
+				return 0, fmt.Errorf("the number of the newest app: %w", err)
+			}
+		}
+		_, err = s.records.Put(ctx, key, strconv.AppendInt(nil, last+1, 10), r.Revision, 0)
+		if err == nil {
+			return last + 1, nil
+		}
+		if earshot.CodeOf(err) != earshot.Conflict {
+			return 0, err
+		}
+	}
+	return 0, &earshot.Error{Code: earshot.Unavailable, Reason: "BUSY", Text: "too many apps are made at once"}
+}
+
+// fits checks an app by itself and beside the others.
+func (s *Store) fits(a *App) error {
+	if err := a.check(); err != nil {
+		return err
+	}
+	built, err := a.build()
+	if err != nil {
+		return err
+	}
+	return s.live.fits(a, built)
+}
+
+// change reads an app, changes and writes it, under the audit trail. A revision
+// that is not 0 must be the app's.
+func (s *Store) change(ctx context.Context, by Actor, action, slug string, revision uint64, f func(a *App) error) (*App, error) {
+	before, err := s.Get(ctx, slug)
+	if err != nil {
+		return nil, err
+	}
+	if revision != 0 && revision != before.Revision {
+		return nil, errChanged
+	}
+	after := before.clone()
+	if err := f(after); err != nil {
+		return nil, err
+	}
+	after.Updated = time.Now().UTC().Truncate(time.Millisecond)
+	if err := s.fits(after); err != nil {
+		return nil, err
+	}
+	e := &Entry{By: by, Action: action, App: slug, Before: before.Public(), After: after.Public()}
+	return after, s.audited(ctx, e, func() error { return s.put(ctx, after, before.Revision) })
+}
+
+// Delete ends an app: who is connected is closed, and its keys are of no use any
+// more. Its slug stays used; see Draft.Reuse. A revision that is not 0 must be
+// the app's.
+func (s *Store) Delete(ctx context.Context, by Actor, slug string, revision uint64) error {
+	before, err := s.Get(ctx, slug)
+	if err != nil {
+		return err
+	}
+	if revision != 0 && revision != before.Revision {
+		return errChanged
+	}
+	data, err := s.keys.encode(&stored{Deleted: true}, slug)
+	if err != nil {
+		return err
+	}
+	return s.audited(ctx, &Entry{By: by, Action: "delete", App: slug, Before: before.Public()}, func() error {
+		_, err := s.records.Put(ctx, appKey(slug), data, before.Revision, 0)
+		if earshot.CodeOf(err) == earshot.Conflict && err != nil {
+			return errChanged
+		}
+		return err
+	})
+}
+
+// Export reads an app with its secrets, which stands in the audit trail. What
+// it returns can be given to Create.
+func (s *Store) Export(ctx context.Context, by Actor, slug string) (*App, error) {
+	a, err := s.Get(ctx, slug)
+	if err != nil {
+		return nil, err
+	}
+	return a, s.audited(ctx, &Entry{By: by, Action: "export", App: slug}, func() error { return nil })
+}
