@@ -84,6 +84,13 @@ type bucket struct {
 	revision uint64
 }
 
+// forgetWho drops what is known of who reacted beside the uid.
+func (b *bucket) forgetWho() {
+	for i := range b.Items {
+		b.Items[i].Meta, b.Items[i].Origin = nil, nil
+	}
+}
+
 // open reads a record; that there is none is an empty bucket.
 func open(r hub.Record) (*bucket, error) {
 	b := &bucket{key: r.Key, revision: r.Revision}

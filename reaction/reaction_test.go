@@ -347,7 +347,7 @@ func TestPageCosts(t *testing.T) {
 	for from := 0; from < len(ids); from += 100 {
 		n.records.lists.Store(0)
 		n.records.gets.Store(0)
-		all, err := n.reactions.Among(ctx, n.app, "c", ids[from:from+100])
+		all, err := n.reactions.Among(ctx, n.app, "c", ids[from:from+100], false)
 		if err != nil || len(all) != 100 || len(all[ids[from]]) != 5 {
 			t.Fatalf("%d messages, %v", len(all), err)
 		}

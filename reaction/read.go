@@ -12,7 +12,7 @@ import (
 // Of returns the reactions to a message, in the order in which they were made.
 // Whether the message is there, and who may read it, is the caller's concern.
 func (s *Store) Of(ctx context.Context, a *earshot.App, channel string, id earshot.ID) ([]Reaction, error) {
-	all, err := s.Among(ctx, a, channel, []earshot.ID{id})
+	all, err := s.Among(ctx, a, channel, []earshot.ID{id}, true)
 	return all[id], err
 }
 
@@ -21,10 +21,18 @@ const batch = 200
 
 // Among returns the reactions to messages of one channel, each in the order in
 // which they were made. It reads the records between the oldest and the newest of
-// the messages by one listing, so they are best neighbours.
-func (s *Store) Among(ctx context.Context, a *earshot.App, channel string, ids []earshot.ID) (map[earshot.ID][]Reaction, error) {
+// the messages by one listing, so they are best neighbours. Without meta, who
+// reacted comes without metadata, which is most of what there is to hold. Few
+// are answered at once; the others wait.
+func (s *Store) Among(ctx context.Context, a *earshot.App, channel string, ids []earshot.ID, meta bool) (map[earshot.ID][]Reaction, error) {
 	if len(ids) == 0 {
 		return nil, nil
+	}
+	select {
+	case s.reading <- struct{}{}:
+		defer func() { <-s.reading }()
+	case <-ctx.Done():
+		return nil, &earshot.Error{Code: earshot.Unavailable, Text: "too many read reactions", Err: context.Cause(ctx)}
 	}
 	wanted := make(map[string]earshot.ID, len(ids))
 	for _, id := range ids {
@@ -48,6 +56,9 @@ func (s *Store) Among(ctx context.Context, a *earshot.App, channel string, ids [
 			b, err := open(r)
 			if err != nil {
 				return nil, err
+			}
+			if !meta {
+				b.forgetWho()
 			}
 			items[id] = append(items[id], b.Items...)
 		}

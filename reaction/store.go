@@ -23,10 +23,14 @@ type Store struct {
 	// rather than find out that they were not the first. Those of a message's first
 	// record find that out until it is split.
 	lines [lines]chan struct{}
+	// reading is held by those who read many messages' reactions.
+	reading chan struct{}
 }
 
 const (
 	lines = 256
+	// readers is how many listings are read at once: each may hold megabytes.
+	readers = 4
 	// writeTime bounds a change that has begun: no notice may come much later
 	// than its record.
 	writeTime = 10 * time.Second
@@ -38,7 +42,7 @@ const (
 
 // New makes a store on the engine's records.
 func New(h *hub.Hub, records hub.Records) *Store {
-	s := &Store{hub: h, records: records, seed: maphash.MakeSeed()}
+	s := &Store{hub: h, records: records, seed: maphash.MakeSeed(), reading: make(chan struct{}, readers)}
 	for i := range s.lines {
 		s.lines[i] = make(chan struct{}, 1)
 	}

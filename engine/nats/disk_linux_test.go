@@ -207,6 +207,12 @@ func TestRecordsFull(t *testing.T) {
 		if _, err := e.Put(t.Context(), first, make([]byte, 30_000), hub.AnyRevision, 0); err != nil {
 			t.Errorf("replacing a record: %v", err)
 		}
+		// Who has filled the share leaves room for what others have there already.
+		for n := range 20 {
+			if _, err := e.Put(t.Context(), hub.Key{"full", fmt.Sprintf("%05d", n)}, make([]byte, 30_400), hub.AnyRevision, 0); err != nil {
+				t.Errorf("a record of a full share cannot be changed: %v", err)
+			}
+		}
 		if err := e.Delete(t.Context(), second, hub.AnyRevision); err != nil {
 			t.Errorf("room cannot be made: %v", err)
 		}

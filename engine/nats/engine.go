@@ -46,6 +46,7 @@ type Engine struct {
 	pipe     pipeline
 	audits   audits
 	heard    heard
+	room     room
 	shown    shown
 	turns    turns
 	stats    counters

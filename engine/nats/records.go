@@ -232,6 +232,9 @@ func (e *Engine) Put(ctx context.Context, key hub.Key, data []byte, revision uin
 	if err := key.Check(); err != nil {
 		return 0, err
 	}
+	if err := e.admitRecord(ctx, key, data); err != nil {
+		return 0, err
+	}
 	m := natsgo.NewMsg(recordSubject(key))
 	m.Data = data
 	if ttl > 0 {

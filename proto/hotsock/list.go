@@ -46,7 +46,7 @@ func (p *Protocol) listMessages(ctx context.Context, q *call) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	reactions, err := p.reactions(ctx, q.conn, channel, messages)
+	reactions, err := p.reactions(ctx, q.conn, channel, messages, isTrue(l.Expand))
 	if err != nil {
 		return nil, err
 	}

@@ -103,8 +103,9 @@ func reacted(b []byte, r *reaction.Reaction) []byte {
 	return b
 }
 
-// reactions reads the reactions to a page of messages; nil if there are none.
-func (p *Protocol) reactions(ctx context.Context, c *hub.Conn, channel string, messages []*earshot.Message) (map[earshot.ID][]reaction.Reaction, error) {
+// reactions reads the reactions to a page of messages, with the metadata of who
+// reacted if they are to be expanded; nil if there are none.
+func (p *Protocol) reactions(ctx context.Context, c *hub.Conn, channel string, messages []*earshot.Message, expand bool) (map[earshot.ID][]reaction.Reaction, error) {
 	if p.deps.Reactions == nil {
 		return nil, nil
 	}
@@ -112,7 +113,7 @@ func (p *Protocol) reactions(ctx context.Context, c *hub.Conn, channel string, m
 	for i, m := range messages {
 		ids[i] = m.ID
 	}
-	return p.deps.Reactions.Among(ctx, c.App(), channel, ids)
+	return p.deps.Reactions.Among(ctx, c.App(), channel, ids, expand)
 }
 
 // reactedTo appends the member reactions of a message in history: of each value
