@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"tenant":            {".", "hub", "auth"},
 	"proto":             {".", "hub", "auth", "entry", "reaction", "schedule"},
 	"proto/hotsock":     {".", "hub", "auth", "entry", "reaction", "schedule", "proto"},
+	"proto/phoenix":     {".", "hub", "auth", "proto"},
 	"proto/prototest":   {".", "hub", "auth", "entry", "reaction", "schedule", "proto", "transport", "ws", "stream", "longpoll", "engine/mem"},
 	"engine/mem":        {".", "hub"},
 	"engine/nats":       {".", "hub"},
@@ -35,19 +36,19 @@ var mayImport = map[string][]string{
 	"ws":                {".", "hub", "auth", "proto", "transport"},
 	"stream":            {".", "hub", "proto", "transport"},
 	"longpoll":          {".", "hub", "proto"},
-	"api":               {".", "hub", "auth", "auth/sigv4", "entry", "reaction", "webhook"},
+	"api":               {".", "hub", "auth", "auth/sigv4", "entry", "reaction", "tenant", "webhook"},
 	"console":           {},
 	"client":            {".", "auth"},
 	"client/lambda":     {"client"},
-	"config":            {".", "hub", "auth", "webhook"},
+	"config":            {".", "hub", "auth", "tenant", "webhook"},
 	"bench":             {".", "auth"},
 	"faults":            {},
 	"conformance/aws":   {},
 	"app": {
-		".", "hub", "auth", "entry", "reaction", "schedule", "webhook", "proto", "proto/hotsock", "engine/nats", "transport", "ws", "stream", "longpoll",
+		".", "hub", "auth", "entry", "reaction", "schedule", "tenant", "webhook", "proto", "proto/hotsock", "engine/nats", "transport", "ws", "stream", "longpoll",
 		"api", "console", "config",
 	},
-	"cmd/earshot": {".", "app", "auth", "bench", "client", "client/lambda", "config", "webhook"},
+	"cmd/earshot": {".", "app", "auth", "bench", "client", "client/lambda", "config", "tenant", "webhook"},
 }
 
 // TestImportsPointDown fails for an import that mayImport does not list, for a

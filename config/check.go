@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/earshot-io/earshot/auth"
+	"github.com/earshot-io/earshot/tenant"
 )
 
 // Check reports, as Problems, every setting that cannot be meant. It opens no
@@ -20,6 +23,7 @@ func (c *Config) Check() error {
 	c.checkEngine(&p)
 	c.checkEvents(&p)
 	c.checkLimits(&p)
+	c.checkAdmin(&p)
 	if _, err := c.LogLevel(); err != nil {
 		p.add("log.level: %v", err)
 	}
@@ -87,6 +91,25 @@ func (c *Config) checkEvents(p *Problems) {
 	if time.Duration(e.DeadKeep) < time.Hour {
 		p.add("events.dead_keep: it must be at least 1h")
 	}
+}
+
+func (c *Config) checkAdmin(p *Problems) {
+	if _, err := c.Operator(); err != nil {
+		p.add("admin: %v", err)
+	}
+	if _, err := c.MasterKeys(); err != nil {
+		p.add("admin.master_key: %v", err)
+	}
+}
+
+// Operator recognizes who may administer the server; nil if nobody may.
+func (c *Config) Operator() (*auth.Operator, error) {
+	return auth.NewOperator(auth.OperatorConfig{User: c.Admin.User, Password: string(c.Admin.Password), Token: string(c.Admin.Token)})
+}
+
+// MasterKeys are the keys that encrypt the secrets of apps; nil for none.
+func (c *Config) MasterKeys() (*tenant.Keyring, error) {
+	return tenant.NewKeyring(string(c.Admin.MasterKey))
 }
 
 func (c *Config) checkLimits(p *Problems) {

@@ -13,6 +13,9 @@ type Config struct {
 	// Events is what becomes of the events that webhooks and streams of apps are
 	// told.
 	Events Events `toml:"events"`
+	// Admin is who may make and change apps while the server runs, over
+	// /admin/apps. Without a password and a token nobody may.
+	Admin Admin `toml:"admin"`
 	// WebSocket is how connections are carried.
 	WebSocket WebSocket `toml:"websocket"`
 	// Limits refuse connections before they cost much. What is refused is told
@@ -88,6 +91,22 @@ type Events struct {
 	DeadKeep Duration `toml:"dead_keep"`
 	// Timeout is how long a webhook may take to answer.
 	Timeout Duration `toml:"timeout"`
+}
+
+// Admin is who may make and change apps while the server runs.
+type Admin struct {
+	// User is the operator's name, for Basic authentication.
+	User string `toml:"user"`
+	// Password is the operator's, as its hash by argon2id, which
+	// `earshot app password` makes, or as it is.
+	Password Secret `toml:"password"`
+	// Token is a bearer token that may be used instead.
+	Token Secret `toml:"token"`
+	// MasterKey encrypts the secrets of apps that are made while the server runs:
+	// 32 bytes in base64. EARSHOT_MASTER_KEY sets it too. Of several, with commas
+	// between, the first encrypts and all decrypt. All nodes have the same; whoever
+	// loses it loses those secrets.
+	MasterKey Secret `toml:"master_key"`
 }
 
 // WebSocket is how connections are carried.

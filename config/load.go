@@ -118,6 +118,12 @@ func (c *Config) readHostPort() {
 
 // resolveSecrets replaces secrets that name a file or a variable.
 func (c *Config) resolveSecrets(p *Problems) {
+	if key, ok := c.env.lookup("EARSHOT_MASTER_KEY"); ok && key != "" {
+		c.Admin.MasterKey = Secret(key)
+	}
+	c.resolve(&c.Admin.Password, "admin.password", p)
+	c.resolve(&c.Admin.Token, "admin.token", p)
+	c.resolve(&c.Admin.MasterKey, "admin.master_key", p)
 	for i := range c.Apps {
 		a := &c.Apps[i]
 		name := fmt.Sprintf("apps[%d]", i)

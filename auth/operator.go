@@ -1,0 +1,247 @@
+package auth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/earshot-io/earshot"
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/time/rate"
+)
+
+// The bounds of logins. A hash costs memory and time, so that few are made at
+// once, and few for one address.
+const (
+	hashesAtOnce  = 2
+	loginsBurst   = 10
+	loginsEvery   = 6 * time.Second
+	loginsKnown   = 4096
+	maxCredential = 1024
+)
+
+// An OperatorConfig says who may administer the server.
+type OperatorConfig struct {
+	// User and Password are for Basic; the password is as it is, or its hash by
+	// argon2id as "$argon2id$v=19$m=…,t=…,p=…$salt$hash".
+	User, Password string
+	// Token is for Bearer.
+	Token string
+}
+
+// An Operator recognizes those who administer the server. It is safe for
+// concurrent use.
+//
+// An address has 10 tries, and another one every 6 seconds. A password by argon2id is hashed for two requests at a time. One
+// that was right is recognized afterwards without hashing and without limit, so
+// that who floods the login does not keep out those who are in. An unknown user
+// costs what a known one does.
+type Operator struct {
+	config OperatorConfig
+	hash   *argon
+	salt   [32]byte // of what is remembered
+	// basic and bearer are what was right before.
+	basic, bearer atomic.Pointer[[sha256.Size]byte]
+	slots         chan struct{}
+
+	mu         sync.Mutex
+	young, old map[netip.Addr]*rate.Limiter
+	failed     atomic.Uint64
+	limited    atomic.Uint64
+}
+
+// NewOperator makes an operator; nil if nobody may administer. Its error holds
+// no secret.
+func NewOperator(c OperatorConfig) (*Operator, error) {
+	if c.Password == "" && c.Token == "" {
+		if c.User != "" {
+			return nil, fmt.Errorf("a user without a password")
+		}
+		return nil, nil
+	}
+	if c.Password != "" && (c.User == "" || strings.Contains(c.User, ":")) {
+		return nil, fmt.Errorf("a password needs a user, without a colon")
+	}
+	o := &Operator{config: c, slots: make(chan struct{}, hashesAtOnce)}
+	_, _ = rand.Read(o.salt[:]) // never fails, by its contract
+	var err error
+	if strings.HasPrefix(c.Password, "$argon2") {
+		o.hash, err = parseArgon(c.Password)
+	}
+	return o, err
+}
+
+// Admit returns the name of the operator that a request is of. It fails with
+// Unauthenticated, with Limited, or when the context ends. From is the client's
+// address.
+func (o *Operator) Admit(ctx context.Context, r *http.Request, from netip.Addr) (string, error) {
+	scheme, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	rest = strings.TrimSpace(rest)
+	if rest == "" || len(rest) > 2*maxCredential {
+		return "", o.refuse()
+	}
+	if o.remembered(scheme, rest) {
+		return o.name(scheme), nil
+	}
+	if !o.limiter(from).Allow() {
+		o.limited.Add(1)
+		return "", &earshot.Error{Code: earshot.Limited, Reason: "LOGINS", Text: "too many logins failed from this address", RetryAfter: loginsEvery}
+	}
+	ok, err := o.judge(ctx, scheme, rest)
+	if err != nil {
+		return "", err
+	}
+	if !ok {
+		return "", o.refuse()
+	}
+	sum := o.digest(scheme, rest)
+	o.known(scheme).Store(&sum)
+	return o.name(scheme), nil
+}
+
+func (o *Operator) refuse() error {
+	o.failed.Add(1)
+	return &earshot.Error{Code: earshot.Unauthenticated, Reason: "OPERATOR", Text: "this needs the operator's user and password, or token"}
+}
+
+// Refused returns how many logins were wrong, and how many were not tried.
+func (o *Operator) Refused() (wrong, limited uint64) { return o.failed.Load(), o.limited.Load() }
+
+func (o *Operator) name(scheme string) string {
+	if strings.EqualFold(scheme, "Basic") {
+		return o.config.User
+	}
+	return "token"
+}
+
+// digest is how a credential that was right is remembered.
+func (o *Operator) digest(scheme, rest string) (sum [sha256.Size]byte) {
+	m := hmac.New(sha256.New, o.salt[:])
+	m.Write([]byte(strings.ToLower(scheme) + " " + rest))
+	m.Sum(sum[:0])
+	return sum
+}
+
+func (o *Operator) known(scheme string) *atomic.Pointer[[sha256.Size]byte] {
+	if strings.EqualFold(scheme, "Basic") {
+		return &o.basic
+	}
+	return &o.bearer
+}
+
+func (o *Operator) remembered(scheme, rest string) bool {
+	known := o.known(scheme).Load()
+	sum := o.digest(scheme, rest)
+	return known != nil && hmac.Equal(known[:], sum[:])
+}
+
+// judge compares a credential with what is configured.
+func (o *Operator) judge(ctx context.Context, scheme, rest string) (bool, error) {
+	switch {
+	case strings.EqualFold(scheme, "Bearer") && o.config.Token != "":
+		return same(rest, o.config.Token), nil
+	case !strings.EqualFold(scheme, "Basic") || o.config.Password == "":
+		return false, nil
+	}
+	b, err := base64.StdEncoding.DecodeString(rest)
+	user, password, ok := strings.Cut(string(b), ":")
+	if err != nil || !ok || len(password) > maxCredential {
+		return false, nil
+	}
+	named := same(user, o.config.User)
+	if o.hash == nil {
+		return same(password, o.config.Password) && named, nil
+	}
+	select {
+	case o.slots <- struct{}{}:
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+	defer func() { <-o.slots }()
+	return o.hash.matches(password) && named, nil
+}
+
+// same compares in a time that does not tell where the difference is.
+func same(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+// limiter is the one of an address; of IPv6, of its network. Two generations of
+// them are kept, so that they take no more than bounded memory.
+func (o *Operator) limiter(from netip.Addr) *rate.Limiter {
+	from = from.Unmap()
+	if from.Is6() {
+		if p, err := from.Prefix(64); err == nil {
+			from = p.Addr()
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l := o.young[from]
+	if l == nil {
+		if l = o.old[from]; l == nil {
+			l = rate.NewLimiter(rate.Every(loginsEvery), loginsBurst)
+		}
+		if len(o.young) >= loginsKnown || o.young == nil {
+			o.old, o.young = o.young, map[netip.Addr]*rate.Limiter{}
+		}
+		o.young[from] = l
+	}
+	return l
+}
+
+// An argon is a hash by argon2id (RFC 9106).
+type argon struct {
+	time, memory uint32
+	threads      uint8
+	salt, sum    []byte
+}
+
+// HashPassword hashes a password by argon2id, with the second recommended choice
+// of RFC 9106 §4: 64 MiB, three passes.
+func HashPassword(password string) string {
+	a := argon{time: 3, memory: 64 << 10, threads: 4, salt: make([]byte, 16)}
+	_, _ = rand.Read(a.salt) // never fails, by its contract
+	a.sum = argon2.IDKey([]byte(password), a.salt, a.time, a.memory, a.threads, 32)
+	encode := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, a.memory, a.time, a.threads, encode(a.salt), encode(a.sum))
+}
+
+// parseArgon reads what HashPassword writes. Its bounds keep a login from costing
+// more than half a gigabyte.
+func parseArgon(text string) (*argon, error) {
+	parts := strings.Split(text, "$")
+	var a argon
+	if len(parts) != 6 || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
+		return nil, fmt.Errorf("the hash of the password is not of argon2id, version 19")
+	}
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &a.memory, &a.time, &a.threads); err != nil {
+		return nil, fmt.Errorf("the parameters of the hash of the password are not m=…,t=…,p=…")
+	}
+	var err, err2 error
+	a.salt, err = base64.RawStdEncoding.DecodeString(parts[4])
+	a.sum, err2 = base64.RawStdEncoding.DecodeString(parts[5])
+	switch {
+	case err != nil || err2 != nil || len(a.salt) < 8 || len(a.sum) < 16 || len(a.sum) > 128:
+		return nil, fmt.Errorf("salt or hash of the password is not base64 of a fitting length")
+	case a.time < 1 || a.time > 20 || a.threads < 1 || a.memory < 8*uint32(a.threads) || a.memory > 512<<10:
+		return nil, fmt.Errorf("the parameters of the hash of the password are out of range")
+	}
+	return &a, nil
+}
+
+func (a *argon) matches(password string) bool {
+	sum := argon2.IDKey([]byte(password), a.salt, a.time, a.memory, a.threads, uint32(len(a.sum)))
+	return subtle.ConstantTimeCompare(sum, a.sum) == 1
+}

@@ -1,0 +1,111 @@
+package auth_test
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/auth"
+)
+
+// cheap is the argon2id hash of "open sesame" with few passes, for tests.
+const cheap = "$argon2id$v=19$m=64,t=1,p=1$"
+
+func basic(user, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+}
+
+func admit(o *auth.Operator, authorization, from string) (string, error) {
+	r := &http.Request{Header: http.Header{"Authorization": {authorization}}}
+	return o.Admit(context.Background(), r, netip.MustParseAddr(from))
+}
+
+func TestOperator(t *testing.T) {
+	for form, password := range map[string]string{"plain": "open sesame", "argon2id": auth.HashPassword("open sesame")} {
+		o, err := auth.NewOperator(auth.OperatorConfig{User: "ann", Password: password, Token: "tok"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for header, want := range map[string]string{
+			basic("ann", "open sesame"):                                       "ann",
+			strings.Replace(basic("ann", "open sesame"), "Basic", "bASIC", 1): "ann",
+			"Bearer tok":                "token",
+			basic("ann", "wrong"):       "",
+			basic("bob", "open sesame"): "",
+			basic("ann", ""):            "",
+			basic("ann", password+"x"):  "",
+			"Bearer wrong":              "",
+			"Bearer ":                   "",
+			"Digest tok":                "",
+			"Basic !":                   "",
+			"":                          "",
+		} {
+			got, err := admit(o, header, "192.0.2.1")
+			if got != want || (err == nil) != (want != "") || err != nil && earshot.CodeOf(err) != earshot.Unauthenticated {
+				t.Errorf("%s, %q: %q, %v", form, header, got, err)
+			}
+		}
+	}
+	if o, err := auth.NewOperator(auth.OperatorConfig{User: "ann", Password: auth.HashPassword("p")}); err != nil {
+		t.Fatal(err)
+	} else if _, err := admit(o, basic("ann", "$argon2id"), "192.0.2.1"); err == nil {
+		t.Error("a hash opens")
+	}
+}
+
+// TestOperatorFlood keeps those who are in, in, whoever tries.
+func TestOperatorFlood(t *testing.T) {
+	o, err := auth.NewOperator(auth.OperatorConfig{User: "ann", Password: auth.HashPassword("open sesame")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admit(o, basic("ann", "open sesame"), "192.0.2.1"); err != nil {
+		t.Fatal(err)
+	}
+	var limited error
+	for i := range 30 {
+		if _, err := admit(o, basic("ann", "wrong"+strings.Repeat("x", i)), "192.0.2.1"); earshot.CodeOf(err) == earshot.Limited {
+			limited = err
+			break
+		}
+	}
+	if limited == nil {
+		t.Fatal("an address may try as often as it likes")
+	}
+	begun := time.Now()
+	for range 1000 {
+		if _, err := admit(o, basic("ann", "open sesame"), "192.0.2.1"); err != nil {
+			t.Fatal("who was in is out:", err)
+		}
+	}
+	if took := time.Since(begun); took > time.Second {
+		t.Errorf("1000 requests of who is in took %v", took)
+	}
+	if wrong, refused := o.Refused(); wrong == 0 || refused == 0 {
+		t.Error("nothing was counted")
+	}
+}
+
+func TestOperatorConfig(t *testing.T) {
+	if o, err := auth.NewOperator(auth.OperatorConfig{}); o != nil || err != nil {
+		t.Error("somebody may administer who was not named")
+	}
+	for _, c := range []auth.OperatorConfig{
+		{User: "ann"},
+		{Password: "p"},
+		{User: "a:b", Password: "p"},
+		{User: "ann", Password: "$argon2i$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$c3Vtc3Vtc3Vtc3Vtc3VtcA"},
+		{User: "ann", Password: cheap},
+		{User: "ann", Password: cheap + "c2FsdHNhbHQ$x"},
+		{User: "ann", Password: "$argon2id$v=19$m=4194304,t=1,p=1$c2FsdHNhbHQ$c3Vtc3Vtc3Vtc3Vtc3VtcA"},
+	} {
+		if _, err := auth.NewOperator(c); err == nil {
+			t.Errorf("%+v is accepted", c)
+		}
+	}
+}
