@@ -32,6 +32,8 @@ type Token struct {
 	App *earshot.App
 	// ID is the jti claim, empty if there is none or it is not a string.
 	ID string
+	// Alg is the algorithm that it is signed with.
+	Alg string
 	// Expires is the exp claim, NotBefore the nbf claim, zero if there is none.
 	Expires, NotBefore time.Time
 	// Value is what the protocol's Reader made of the claims.
@@ -46,6 +48,10 @@ type Reader struct {
 	// claims, which are large, and what it returns is shared and never changed.
 	// t has no Value yet.
 	Read func(t *Token, claims []byte) (any, error)
+	// Leeway is how long after its exp a token still counts, Early that its nbf
+	// does not: for protocols whose tokens have always been judged so.
+	Leeway time.Duration
+	Early  bool
 }
 
 // A Verifier verifies tokens against the keys of the apps in a Directory. It is
@@ -56,8 +62,8 @@ type Reader struct {
 // algorithm the token names, else the first such key. A token without a kid
 // fits keys without an id only.
 //
-// The clock is compared as it is, without leeway: exp must lie in the future
-// and nbf must not. The iat claim is not looked at.
+// The clock is compared as it is, without leeway but for a Reader's: exp must lie
+// in the future and nbf must not. The iat claim is not looked at.
 type Verifier struct {
 	apps    *Directory
 	spender Spender
@@ -112,7 +118,7 @@ func (v *Verifier) verify(apps *snapshot, token string, h header, app *earshot.A
 	now := time.Now()
 	name := cached{key: k, reader: r, sum: sha256.Sum256([]byte(token))}
 	if t := v.cache.get(name, now); t != nil {
-		if err := t.check(now); err != nil {
+		if err := t.check(now, r); err != nil {
 			return nil, err
 		}
 		return t, nil
@@ -121,7 +127,7 @@ func (v *Verifier) verify(apps *snapshot, token string, h header, app *earshot.A
 	if err != nil {
 		return nil, err
 	}
-	t, err := read(app, payload, now, r)
+	t, err := read(app, k.alg, payload, now, r)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +136,7 @@ func (v *Verifier) verify(apps *snapshot, token string, h header, app *earshot.A
 }
 
 // read judges the payload of a signature that is right.
-func read(app *earshot.App, payload []byte, now time.Time, r *Reader) (*Token, error) {
+func read(app *earshot.App, alg string, payload []byte, now time.Time, r *Reader) (*Token, error) {
 	claims, err := Fold(payload)
 	if err != nil {
 		return nil, refused("TOKEN_CLAIMS", "the token's claims are not one JSON object in UTF-8")
@@ -139,7 +145,8 @@ func read(app *earshot.App, payload []byte, now time.Time, r *Reader) (*Token, e
 	if err != nil {
 		return nil, err
 	}
-	if err := t.check(now); err != nil {
+	t.Alg = alg
+	if err := t.check(now, r); err != nil {
 		return nil, err
 	}
 	if r == nil {
@@ -149,12 +156,17 @@ func read(app *earshot.App, payload []byte, now time.Time, r *Reader) (*Token, e
 	return t, err
 }
 
-// check compares the token's times with the clock.
-func (t *Token) check(now time.Time) error {
+// check compares the token's times with the clock, as r wants it; r may be nil.
+func (t *Token) check(now time.Time, r *Reader) error {
+	var leeway time.Duration
+	early := false
+	if r != nil {
+		leeway, early = r.Leeway, r.Early
+	}
 	switch {
-	case !now.Before(t.Expires):
+	case !now.Add(-leeway).Before(t.Expires):
 		return refused("TOKEN_EXPIRED", "the token has expired")
-	case now.Before(t.NotBefore):
+	case !early && now.Before(t.NotBefore):
 		return refused("TOKEN_NOT_YET", "the token is not valid yet")
 	}
 	return nil
