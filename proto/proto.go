@@ -99,7 +99,8 @@ type Entry struct {
 	// Name is the config section and the metrics label.
 	Name string
 	// Paths are where it listens for upgrades. A path that ends in a slash
-	// stands for itself alone, not for what is below it.
+	// stands for itself alone, not for what is below it. The second of three
+	// segments may be {app}: the slug of the app, which it selects.
 	Paths []string
 	// Subprotocols limits the entry to clients that offer one of them; empty
 	// takes every client on its paths that no other entry claims.

@@ -101,17 +101,7 @@ func answer(key, subprotocol, extensions string, more http.Header) []byte {
 	return b.Bytes()
 }
 
-// originAllowed judges a browser's Origin by what an application lists. Who
-// sends none is no browser.
+// originAllowed judges a browser's Origin by what an application lists.
 func originAllowed(a *earshot.App, r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	if a == nil || len(a.Origins) == 0 || origin == "" {
-		return true
-	}
-	for _, o := range a.Origins {
-		if o == "*" || strings.EqualFold(strings.TrimSuffix(o, "/"), origin) {
-			return true
-		}
-	}
-	return false
+	return a == nil || a.AllowsOrigin(r.Header.Get("Origin"))
 }

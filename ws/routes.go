@@ -89,18 +89,25 @@ func clash(a, b []string) string {
 	return ""
 }
 
+// appSegment stands in an entry's path for the slug of an application.
+const appSegment = "{app}"
+
 // find returns who listens on a path, and the application that its first
-// segment names, nil for none.
+// segment names, or the one where the entry's path has {app}; nil for none.
 func (r routes) find(path string, apps Apps) ([]*endpoint, *earshot.App) {
 	if all := r[path]; all != nil {
 		return all, nil
 	}
 	slug, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	app := apps.BySlug(slug)
-	if app == nil {
-		return nil, nil
+	if app := apps.BySlug(slug); app != nil {
+		return r["/"+rest], app
 	}
-	return r["/"+rest], app
+	// "/a/{app}/b": no more segments than that.
+	before, rest, _ := strings.Cut(rest, "/")
+	if app := apps.BySlug(before); app != nil {
+		return r["/"+slug+"/"+appSegment+"/"+rest], app
+	}
+	return nil, nil
 }
 
 // choose returns the endpoint that takes a client: the one of the first

@@ -1,0 +1,41 @@
+package earshot_test
+
+import (
+	"testing"
+
+	"github.com/earshot-io/earshot"
+)
+
+func TestAllowsOrigin(t *testing.T) {
+	for _, c := range []struct {
+		allowed, origin string
+		want            bool
+	}{
+		{"https://example.com", "", true},
+		{"https://example.com", "https://example.com", true},
+		{"https://example.com/", "https://EXAMPLE.com", true},
+		{"https://example.com", "http://example.com", false},
+		{"https://example.com", "https://example.com:8443", false},
+		{"https://example.com", "null", false},
+		{"*", "https://anybody.example", true},
+		{"//example.com", "http://Example.com:81", true},
+		{"//example.com", "https://sub.example.com", false},
+		{"//example.com", "https://example.com.evil", false},
+		{"//*.example.com", "https://example.com", true},
+		{"//*.example.com", "https://a.b.example.com", true},
+		{"//*.example.com", "https://badexample.com", false},
+		{"//example.com:8080", "http://example.com:8080", true},
+		{"//example.com:8080", "http://example.com", false},
+		{"//example.com:443", "https://example.com", true},
+		{"//example.com", "://", false},
+		{"//", "https://", false},
+	} {
+		a := &earshot.App{Origins: []string{c.allowed}}
+		if got := a.AllowsOrigin(c.origin); got != c.want {
+			t.Errorf("%q allows %q: %v", c.allowed, c.origin, got)
+		}
+	}
+	if !(&earshot.App{}).AllowsOrigin("https://anybody.example") {
+		t.Errorf("an app without origins refuses one")
+	}
+}

@@ -1,0 +1,151 @@
+package phoenix
+
+import (
+	"context"
+
+	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/hub"
+)
+
+// join joins a topic (B.4). A join of the same topic before it ends, and its
+// close comes behind the answer, with its own reference.
+func (s *session) join(ctx context.Context, f *frame) {
+	if f.join == "" {
+		f.join = f.ref // V1 clients of before 1.3 send none
+	}
+	v, channel := s.hello.version, channelOf(f.topic)
+	old := s.conn.Sub(channel)
+	if old != nil {
+		s.conn.Unsubscribe(old)
+		defer func() { s.send(v.closed(joinOf(old), f.topic)) }()
+	}
+	sub, response, err := s.enter(ctx, f, channel)
+	if err != nil {
+		s.refuse(f, response)
+		return
+	}
+	frames := []*hub.Frame{v.reply(f.join, f.ref, f.topic, statusOK, response)}
+	if sub.Present() {
+		frames = append(frames, v.text(f.join, "", f.topic, presenceState, stateOf(sub.Members())))
+	}
+	s.send(frames...)
+	_ = sub.Start(ctx) // it has closed the connection if it fails
+}
+
+// refuse answers a join that was refused. An unmatched topic has no join (B.4).
+func (s *session) refuse(f *frame, response []byte) {
+	join := f.join
+	if string(response) == string(because(unmatched)) {
+		join = ""
+	}
+	s.reply(join, f, statusBad, response)
+}
+
+var (
+	errTooMany = earshot.Errorf(earshot.Limited, "too many channels joined")
+	errApp     = earshot.Errorf(earshot.NotFound, "unknown app")
+	errOther   = earshot.Errorf(earshot.NotFound, "the socket is of another app")
+	errOrigin  = earshot.Errorf(earshot.Forbidden, "origin not allowed")
+)
+
+// enter subscribes to a topic's channel, or says in the response why not.
+func (s *session) enter(ctx context.Context, f *frame, channel string) (*hub.Sub, []byte, error) {
+	if err := earshot.CheckChannel(channel); err != nil {
+		return nil, because(unmatched), err
+	}
+	if len(s.conn.Subs()) >= s.p.config.Channels {
+		return nil, because(errTooMany.Text), errTooMany
+	}
+	if err := s.settle(f.topic); err != nil {
+		return nil, because(reasonOf(err)), err
+	}
+	o := optionsOf(f)
+	as, broken := s.proof(o.shown.or(s.hello.shown))
+	present := isPresence(f.topic, o.presence)
+	sub, _, err := s.conn.Subscribe(ctx, hub.Join{
+		Channel: channel, Encoding: s.p.encoding(s.hello.version, present), Tag: membership{f.join}, As: as, Present: present,
+	})
+	if err != nil {
+		return nil, refusedJoin(err, broken), err
+	}
+	response := []byte("{}")
+	if sub.Identity().On(channel, "").Allow.Has(earshot.Subscribe) {
+		response = []byte(`{"message":"Joined"}`)
+	}
+	return sub, response, nil
+}
+
+// proof is who a token says that the client is, on the topic that it joins. A
+// token that does not hold proves nothing; the error says why. Who has shown
+// nothing at all hears what it publishes.
+func (s *session) proof(shown shown) (as *earshot.Identity, broken error) {
+	if shown.jwt != "" {
+		if as, broken = s.judge(shown); as != nil {
+			return as, nil
+		}
+	}
+	if s.hello.settled {
+		return nil, broken
+	}
+	as = anybody(s.conn.App())
+	as.Grants = []earshot.Grant{hearsItself()}
+	return as, broken
+}
+
+// judge verifies a join's token. One that names no user is of the connection's.
+func (s *session) judge(shown shown) (*earshot.Identity, error) {
+	a := s.conn.App()
+	t, err := s.p.deps.Tokens.VerifyIn(a, shown.jwt, s.p.reader)
+	if err != nil {
+		return nil, err
+	}
+	p := t.Value.(*proof)
+	if err := p.bound(a, shown.opaque); err != nil {
+		return nil, err
+	}
+	now := s.conn.Identity()
+	if p.identity.HasUID || !now.HasUID {
+		return &p.identity, nil
+	}
+	full := p.identity
+	full.UID, full.HasUID, full.Meta = now.UID, true, now.Meta
+	return &full, nil
+}
+
+// settle makes the app of a topic the connection's: the one that the topic's
+// second part names, else the one that the connection came with, else the default
+// app. A connection is of one app at a time: it changes while nothing is joined,
+// and not if its own token has said which one it is.
+func (s *session) settle(topic string) error {
+	now := s.conn.App()
+	a := s.p.deps.Apps.BySlug(slugOf(topic))
+	if a == nil {
+		a = now
+	}
+	if a == nil {
+		a = s.p.deps.Apps.Default()
+	}
+	switch {
+	case a == nil:
+		return errApp
+	case now != nil && now.Slug == a.Slug:
+		return s.checkOrigin(a)
+	case s.hello.settled || len(s.conn.Subs()) > 0:
+		return errOther
+	}
+	if err := s.checkOrigin(a); err != nil {
+		return err
+	}
+	s.conn.Enter(a, anybody(a))
+	return nil
+}
+
+// checkOrigin judges a browser by the app that it joins, since nobody knew that
+// at the handshake (A.10).
+func (s *session) checkOrigin(a *earshot.App) error {
+	if a.AllowsOrigin(s.hello.origin) {
+		return nil
+	}
+	s.p.deps.Log.Debug("origin refused", "app", a.Slug, "origin", s.hello.origin, "allowed", a.Origins)
+	return errOrigin
+}

@@ -1,0 +1,185 @@
+package phoenix
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/auth"
+	"github.com/earshot-io/earshot/hub"
+	"github.com/earshot-io/earshot/proto"
+)
+
+// Config is the protocol's section of the configuration.
+type Config struct {
+	// Channels is how many topics one socket may have joined at a time (B.1).
+	Channels int `toml:"channels"`
+}
+
+// DefaultConfig is what holds where nothing is set.
+func DefaultConfig() Config { return Config{Channels: 100} }
+
+// The subprotocols of a client that shows a token by them (B.2).
+const (
+	subprotocol = "phoenix"
+	bearer      = "base64url.bearer.phx."
+)
+
+// Protocol speaks with the clients of Phoenix Channels. It is safe for
+// concurrent use.
+type Protocol struct {
+	config    Config
+	deps      proto.Deps
+	reader    *auth.Reader
+	encodings [2]encodings
+}
+
+var _ proto.Protocol = (*Protocol)(nil)
+
+// Entry presents the protocol to the server.
+func Entry() proto.Entry {
+	return proto.Entry{
+		Name:  "phoenix",
+		Paths: []string{"/socket/websocket", "/socket/{app}/websocket"},
+		New: func(decode func(any) error, deps proto.Deps) (proto.Protocol, error) {
+			c := DefaultConfig()
+			if err := decode(&c); err != nil {
+				return nil, err
+			}
+			if c.Channels < 1 {
+				return nil, errors.New("channels: a socket needs at least one")
+			}
+			return New(c, deps), nil
+		},
+	}
+}
+
+// New makes the protocol.
+func New(c Config, deps proto.Deps) *Protocol {
+	return &Protocol{
+		config: c, deps: deps, reader: &auth.Reader{Read: readClaims},
+		encodings: [2]encodings{newEncodings(v1), newEncodings(v2)},
+	}
+}
+
+func (p *Protocol) encoding(v version, present bool) *hub.Encoding {
+	if e := p.encodings[v-1]; present {
+		return e.present
+	}
+	return p.encodings[v-1].plain
+}
+
+// A hello is what a client said when it connected.
+type hello struct {
+	version version
+	// shown are the tokens of the URL and the opaque one of the subprotocol.
+	shown shown
+	// origin is the browser's, empty for none.
+	origin string
+	// settled says that a token has said which app it is for good.
+	settled bool
+}
+
+// Admit judges version and token before the handshake is answered (B.2). A token
+// of the subprotocol that is a JWT is the connection's own; those of the URL are
+// judged by the topics that they are for, as nothing says before in which app
+// they count (A.7.3).
+func (p *Protocol) Admit(_ context.Context, r *proto.Request) (a proto.Admission, err error) {
+	if r.HTTP == nil {
+		return a, refusal("the protocol needs HTTP", nil)
+	}
+	query := r.HTTP.URL.Query()
+	h := &hello{origin: r.HTTP.Header.Get("Origin")}
+	if h.version = versionOf(query); h.version == 0 {
+		return a, refusal("this version of the serializer is not spoken", nil)
+	}
+	token, ok := offered(r.Subprotocols)
+	if !ok {
+		return a, refusal("the token of the subprotocol is not base64", nil)
+	}
+	if slices.Contains(r.Subprotocols, subprotocol) {
+		a.Subprotocol = subprotocol
+	}
+	a.App, a.State = r.App, h
+	if a.App != nil {
+		a.Identity = anybody(a.App)
+	}
+	if strings.Count(token, ".") != 2 {
+		h.shown.take(token)
+		h.shown = h.shown.or(paramTokens(query))
+		return a, nil
+	}
+	h.shown = paramTokens(query)
+	t, err := p.deps.Tokens.Verify(token, r.App, p.reader)
+	if err == nil {
+		err = t.Value.(*proof).bound(t.App, h.shown.opaque)
+	}
+	if err != nil {
+		return a, refusal("the token is not accepted", err)
+	}
+	a.App, a.Identity, h.settled = t.App, &t.Value.(*proof).identity, true
+	return a, nil
+}
+
+// anybody is who has shown nothing.
+func anybody(a *earshot.App) *earshot.Identity { return &earshot.Identity{App: a.Slug} }
+
+// paramTokens are the tokens of the URL, in the order of A.7.3.
+func paramTokens(query url.Values) (s shown) {
+	for _, name := range []string{"csrf_token", "guardian_token", "token"} {
+		s.take(query.Get(name))
+	}
+	return s
+}
+
+// versionOf reads vsn (B.2): 1.0.x, also if there is none, or 2.0.x; 0 for
+// anything else.
+func versionOf(query url.Values) version {
+	if !query.Has("vsn") {
+		return v1
+	}
+	for prefix, v := range map[string]version{"1.0.": v1, "2.0.": v2} {
+		if patch, ok := strings.CutPrefix(query.Get("vsn"), prefix); ok && patch != "" && len(patch) < 10 && strings.Trim(patch, "0123456789") == "" {
+			return v
+		}
+	}
+	return 0
+}
+
+// offered returns the token among the offered subprotocols, empty for none; ok is
+// false if it is not base64.
+func offered(subprotocols []string) (token string, ok bool) {
+	for _, s := range subprotocols {
+		if packed, ok := strings.CutPrefix(s, bearer); ok {
+			b, err := decode64(packed)
+			return string(b), err == nil
+		}
+	}
+	return "", true
+}
+
+// refusal answers a handshake with 403; no client can see why, so that a text is
+// for people.
+func refusal(text string, err error) *proto.Refusal {
+	if err == nil {
+		err = &earshot.Error{Code: earshot.Forbidden, Text: text}
+	}
+	return &proto.Refusal{
+		Status: http.StatusForbidden,
+		Header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}, "Cache-Control": {"no-store"}},
+		Body:   []byte(text + "\n"), Err: err,
+	}
+}
+
+// Open begins the dialogue. The server does not greet.
+func (p *Protocol) Open(_ context.Context, c *hub.Conn, a proto.Admission) (proto.Session, error) {
+	h, ok := a.State.(*hello)
+	if !ok {
+		return nil, errors.New("phoenix: opened without its admission")
+	}
+	return &session{p: p, conn: c, hello: h}, nil
+}
