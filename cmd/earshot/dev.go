@@ -190,12 +190,19 @@ func newDevFile(a *earshot.App) (*devFile, error) {
 	return nil, fmt.Errorf("the app %q has no signing key for HS256, so that no token can be issued", a.Slug)
 }
 
-// devClaims let a client do everything on every channel.
+// devClaims let the user "dev" do everything on every channel.
 func devClaims(now time.Time) map[string]any {
-	events := map[string]any{"*": map[string]any{"publish": true, "broadcast": true, "echo": true, "store": 3600}}
+	until := now.Add(devTokenFor).Unix()
+	events := map[string]any{
+		"publish": true, "broadcast": true, "echo": true, "store": 3600, "react": true, "emitPubSubEvent": true, "scheduleBefore": until,
+	}
+	entries := map[string]any{"observe": true, "get": true, "set": true, "emitPubSubEvent": true, "scheduleBefore": until}
 	return map[string]any{
-		"scope": "connect subscribe", "exp": now.Add(devTokenFor).Unix(),
-		"channels": map[string]any{"*": map[string]any{"subscribe": true, "historyStart": 0, "messages": events}},
+		"scope": "connect subscribe", "exp": until, "uid": "dev",
+		"channels": map[string]any{"*": map[string]any{
+			"subscribe": true, "getInfo": true, "historyStart": 0,
+			"messages": map[string]any{"*": events}, "storage": map[string]any{"*": entries},
+		}},
 	}
 }
 
