@@ -24,6 +24,10 @@ type Dialect struct {
 	App func(*earshot.App)
 	// Silent says that the server does not greet a client that connects.
 	Silent bool
+	// Mute says that it does not answer a subscribe or unsubscribe either, and does
+	// not tell the channel of a message: a Heartbeat is sent behind each, whose
+	// answer, in its turn, says that it was carried out or refused.
+	Mute bool
 
 	// Hello is how a client begins that may do what c says.
 	Hello func(c Client, on Carrier) Hello
@@ -34,6 +38,9 @@ type Dialect struct {
 
 	// Subscribe asks for a channel, from a place in its history.
 	Subscribe func(channel string, from From) hub.Input
+	// SubscribeAs is Subscribe where a client shows with it what it may; Subscribe
+	// is for garbage only then.
+	SubscribeAs func(c Client, channel string) hub.Input
 	// Pattern asks for all channels below a level: of "a" it matches "a.x" and
 	// "a.x.y", neither "a" nor "ab.x".
 	Pattern func(level string) hub.Input

@@ -139,7 +139,7 @@ func refusedSubscribe(w *world) {
 		froms = append(froms, From{Start: true})
 	}
 	for _, from := range froms {
-		c.wire.send(w.d.Subscribe("secret", from))
+		c.asks("secret", from)
 		c.expect(Refused)
 	}
 	w.publish(appOne, "secret", "new")

@@ -95,6 +95,13 @@ func (w *watched) Close(end hub.End) {
 	w.spy.ends <- end
 }
 
+// Unsubscribed lets the session know, if it wants to.
+func (w *watched) Unsubscribed(sub *hub.Sub) {
+	if u, ok := w.Session.(hub.Unsubscriber); ok {
+		u.Unsubscribed(sub)
+	}
+}
+
 // A farewell is what the protocol rendered for the end of a dialogue.
 type farewell struct {
 	cause  error

@@ -188,7 +188,7 @@ func unsubscribe(w *world) {
 	w.publish(appOne, "news", "before")
 	c.hears("news", "before")
 	other.hears("news", "before")
-	c.wire.send(w.d.Unsubscribe("news"))
+	c.request(w.d.Unsubscribe("news"))
 	c.expect(Unsubscribed)
 	w.publish(appOne, "news", "after")
 	other.hears("news", "after")
