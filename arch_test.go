@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"proto":             {".", "hub", "auth", "entry", "reaction", "schedule"},
 	"proto/hotsock":     {".", "hub", "auth", "entry", "reaction", "schedule", "proto"},
 	"proto/phoenix":     {".", "hub", "auth", "proto"},
+	"proto/notiflux":    {".", "hub", "auth", "proto"},
 	"proto/prototest":   {".", "hub", "auth", "entry", "reaction", "schedule", "proto", "transport", "ws", "stream", "longpoll", "engine/mem"},
 	"engine/mem":        {".", "hub"},
 	"engine/nats":       {".", "hub"},
@@ -45,7 +46,7 @@ var mayImport = map[string][]string{
 	"faults":            {},
 	"conformance/aws":   {},
 	"app": {
-		".", "hub", "auth", "entry", "reaction", "schedule", "tenant", "webhook", "proto", "proto/hotsock", "engine/nats", "transport", "ws", "stream", "longpoll",
+		".", "hub", "auth", "entry", "reaction", "schedule", "tenant", "webhook", "proto", "proto/hotsock", "proto/phoenix", "engine/nats", "transport", "ws", "stream", "longpoll",
 		"api", "console", "config",
 	},
 	"cmd/earshot": {".", "app", "auth", "bench", "client", "client/lambda", "config", "tenant", "webhook"},

@@ -3,9 +3,11 @@ package app
 import (
 	"github.com/earshot-io/earshot/proto"
 	"github.com/earshot-io/earshot/proto/hotsock"
+	"github.com/earshot-io/earshot/proto/notiflux"
+	"github.com/earshot-io/earshot/proto/phoenix"
 )
 
 // Protocols are all that the server speaks.
 func Protocols() []proto.Entry {
-	return []proto.Entry{hotsock.Entry()}
+	return []proto.Entry{hotsock.Entry(), notiflux.Entry(), phoenix.Entry()}
 }
