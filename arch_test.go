@@ -46,7 +46,7 @@ var mayImport = map[string][]string{
 	"faults":            {},
 	"conformance/aws":   {},
 	"app": {
-		".", "hub", "auth", "entry", "reaction", "schedule", "tenant", "webhook", "proto", "proto/hotsock", "proto/phoenix", "engine/nats", "transport", "ws", "stream", "longpoll",
+		".", "hub", "auth", "entry", "reaction", "schedule", "tenant", "webhook", "proto", "proto/hotsock", "proto/notiflux", "proto/phoenix", "engine/nats", "transport", "ws", "stream", "longpoll",
 		"api", "console", "config",
 	},
 	"cmd/earshot": {".", "app", "auth", "bench", "client", "client/lambda", "config", "tenant", "webhook"},
