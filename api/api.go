@@ -11,6 +11,7 @@ import (
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/hub"
+	"github.com/earshot-io/earshot/tenant"
 	"github.com/earshot-io/earshot/webhook"
 )
 
@@ -34,6 +35,10 @@ type Deps struct {
 	Entries Entries
 	// Schedules are listed and cancelled; nil if there are none.
 	Schedules Schedules
+	// Operator recognizes who may make and change apps, which Tenants does; nil if
+	// nobody may.
+	Operator *auth.Operator
+	Tenants  *tenant.Store
 	// Client says from where a request came, behind proxies too, and whether by
 	// TLS; nil if nobody knows.
 	Client func(*http.Request) (addr netip.Addr, secure bool)
@@ -56,6 +61,8 @@ type API struct {
 	reactions Reactions
 	schedule  Schedule
 	schedules Schedules
+	operator  *auth.Operator
+	tenants   *tenant.Store
 	client    func(*http.Request) (netip.Addr, bool)
 	events    *webhook.Events
 	streams   atomic.Int64 // being read
@@ -68,6 +75,7 @@ type API struct {
 func New(d Deps) *API {
 	return &API{
 		hub: d.Hub, apps: d.Apps, storage: d.Storage, entries: d.Entries, reactions: d.Reactions, schedule: d.Schedule, schedules: d.Schedules, client: d.Client,
+		operator: d.Operator, tenants: d.Tenants,
 		events: d.Events, ready: d.Ready, sources: d.Metrics, log: d.Log,
 	}
 }
@@ -84,6 +92,7 @@ func (a *API) Routes(handle func(pattern string, h http.Handler)) {
 	handle("GET /webhooks", a.withEvents(a.webhooks))
 	handle("GET /webhooks/{id}/dead", a.withEvents(a.dead))
 	handle("POST /webhooks/{id}/replay", a.withEvents(a.replay))
+	a.adminRoutes(handle)
 	handle("GET /healthz", http.HandlerFunc(a.healthz))
 	handle("GET /readyz", http.HandlerFunc(a.readyz))
 	handle("GET /metrics", metricsHandler(a.sources))

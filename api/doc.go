@@ -118,4 +118,23 @@
 // Every other error is {"error":{"code","message"}} with a status of its own for each
 // earshot.Code; status.go has the table. A 504 says that the message may have
 // been published: repeating it with the same deduplicationId is safe.
+//
+// # Apps
+//
+// With an operator in its settings ([admin]), the server lets apps be made and
+// changed. Requests have the operator's user and password (Basic) or token
+// (Bearer). Secrets are shown to who makes them, and by export.
+//
+//	GET    /admin/apps?after=SLUG        {"apps":[…],"last":SLUG,"more":bool}: 100 at the most
+//	POST   /admin/apps                   makes one of {"slug":…}; see tenant.Draft. 201
+//	GET    /admin/apps/{slug}            {"app":{…}}
+//	PATCH  /admin/apps/{slug}            changes what is named; see tenant.Change
+//	DELETE /admin/apps/{slug}            204; who is connected is closed
+//	POST   /admin/apps/{slug}/rotate     {"kind":"publishKey"|"signingKey"|"accessKey"|"secret","finish":bool}
+//	POST   /admin/apps/{slug}/export     the app with its secrets, for POST /admin/apps
+//	GET    /admin/audit?after=ID         {"entries":[…],"more":bool}: the newest first
+//
+// PATCH, DELETE and rotate take ?revision=N, the revision that the app was read
+// with: 409 REVISION if it was changed since. Apps of the settings are not among
+// them.
 package api

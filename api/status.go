@@ -80,6 +80,9 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if e.Code == earshot.Unauthenticated {
 		w.Header().Set("WWW-Authenticate", "Bearer")
+		if strings.HasPrefix(r.URL.Path, "/admin/") {
+			w.Header().Set("WWW-Authenticate", `Basic realm="earshot", charset="UTF-8"`)
+		}
 	}
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", retryAfter(e.RetryAfter))

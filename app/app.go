@@ -16,6 +16,7 @@ import (
 	"github.com/earshot-io/earshot/console"
 	"github.com/earshot-io/earshot/hub"
 	"github.com/earshot-io/earshot/proto"
+	"github.com/earshot-io/earshot/tenant"
 	"github.com/earshot-io/earshot/transport"
 	"github.com/earshot-io/earshot/ws"
 )
@@ -42,6 +43,10 @@ type App struct {
 	options  Options
 	log      *slog.Logger
 	apps     *auth.Directory
+	operator *auth.Operator // nil if nobody may make apps
+	keys     *tenant.Keyring
+	live     *tenant.Live
+	tenants  *tenant.Store
 	listener net.Listener
 	server   *http.Server
 	door     *transport.Door
@@ -95,8 +100,16 @@ func New(c *config.Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	operator, err := c.Operator()
+	if err != nil {
+		return nil, err // cannot be: it was checked
+	}
+	keys, err := c.MasterKeys()
+	if err != nil {
+		return nil, err // likewise
+	}
 	a := &App{
-		config: c, options: o, log: o.Log, apps: apps, door: transport.NewDoor(c.Limits.Handshakes),
+		config: c, options: o, log: o.Log, apps: apps, operator: operator, keys: keys, door: transport.NewDoor(c.Limits.Handshakes),
 		up: make(chan struct{}), failed: make(chan struct{}),
 	}
 	var front http.Handler = http.HandlerFunc(a.serveStarting)

@@ -75,6 +75,9 @@ func (a *App) openHub(ctx context.Context) (*webhook.Events, error) {
 	if err := a.hub.Start(ctx); err != nil {
 		return nil, err
 	}
+	if err := a.liveApps(ctx, engine); err != nil {
+		return nil, err
+	}
 	return events, events.Start(ctx, a.hub.Lease)
 }
 
@@ -110,9 +113,11 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 	served := api.New(api.Deps{
 		Hub: a.hub, Apps: a.apps, Storage: storage{kept}, Entries: kept.entries, Reactions: reactions{kept},
 		Schedule: scheduler{kept}, Schedules: scheduler{kept}, Ready: a.whyNot, Log: a.log, Client: from, Events: events,
+		Operator: a.operator, Tenants: a.tenants,
 		Metrics: []api.Source{
 			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), engineFigures(a.engine),
 			api.ProcessFigures(), eventFigures(events), scheduleFigures(kept.timers),
+			tenantFigures(a.live, a.operator),
 		},
 	})
 	served.Routes(mux.Handle)

@@ -3,6 +3,7 @@ package tenant
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -32,6 +33,7 @@ type Live struct {
 	log       *slog.Logger
 	settings  map[string]*earshot.App
 	first     []*earshot.App
+	taken     map[string]string
 
 	mu      sync.Mutex
 	known   map[string]*known // by slug
@@ -55,10 +57,11 @@ type known struct {
 	problem string
 }
 
-// NewLive makes a Live. Nothing runs before Start.
-func NewLive(d *auth.Directory, keys *Keyring, log *slog.Logger) *Live {
+// NewLive makes a Live. Taken are slugs that no app may have, with who has each.
+// Nothing runs before Start.
+func NewLive(d *auth.Directory, keys *Keyring, taken map[string]string, log *slog.Logger) *Live {
 	l := &Live{
-		directory: d, keys: keys, log: log, first: d.Apps(), settings: map[string]*earshot.App{},
+		directory: d, keys: keys, taken: taken, log: log, first: d.Apps(), settings: map[string]*earshot.App{},
 		known: map[string]*known{}, served: map[string]*known{}, refused: map[string]string{}, dirty: make(chan struct{}, 1),
 	}
 	for _, a := range l.first {
@@ -183,8 +186,8 @@ func (l *Live) understand(r *hub.Record, slug string) *known {
 			k.app, err = got.App.build()
 		}
 	}
-	if l.settings[slug] != nil {
-		k.app, k.problem = nil, "an app of the settings has this slug"
+	if reason, _ := l.reserved(slug); reason != "" {
+		k.app, k.problem = nil, reason
 	}
 	if err != nil {
 		k.app, k.problem = nil, err.Error()
@@ -243,8 +246,16 @@ func (l *Live) tell(conns Connections, served map[string]*known) {
 	l.closed += uint64(closed)
 }
 
-// fixed reports whether an app is of the settings.
-func (l *Live) fixed(slug string) bool { return l.settings[slug] != nil }
+// reserved says why no record may have a slug; ok if one may.
+func (l *Live) reserved(slug string) (reason string, ok bool) {
+	if owner := l.taken[slug]; owner != "" {
+		return fmt.Sprintf("the path /%s belongs to %s", slug, owner), false
+	}
+	if l.settings[slug] != nil {
+		return "an app of the settings has this slug", false
+	}
+	return "", true
+}
 
 // fits reports, as Conflict or Invalid, why an app could not be served beside
 // the others that this node knows.

@@ -75,11 +75,11 @@ func newNode(t testing.TB, records *mem.Store, keys *tenant.Keyring) *node {
 	if err := n.hub.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	n.live = tenant.NewLive(n.directory, keys, log)
+	n.live = tenant.NewLive(n.directory, keys, map[string]string{"publish": "the server"}, log)
 	if err := n.live.Start(context.Background(), e, n.hub); err != nil {
 		t.Fatal(err)
 	}
-	n.store = tenant.New(tenant.Config{Records: e, Keys: keys, Live: n.live, Taken: map[string]string{"publish": "the server"}, Log: log})
+	n.store = tenant.New(tenant.Config{Records: e, Keys: keys, Live: n.live, Log: log})
 	t.Cleanup(func() {
 		n.live.Close()
 		_ = e.Close(context.Background())

@@ -18,9 +18,7 @@ type Config struct {
 	Keys    *Keyring
 	// Live says what of an app fits beside the others.
 	Live *Live
-	// Taken are slugs that no app may have, with who has each.
-	Taken map[string]string
-	Log   *slog.Logger
+	Log  *slog.Logger
 }
 
 // A Store makes and changes apps. It is safe for concurrent use, on all nodes.
@@ -32,13 +30,12 @@ type Store struct {
 	records hub.Records
 	keys    *Keyring
 	live    *Live
-	taken   map[string]string
 	log     *slog.Logger
 }
 
 // New makes a store.
 func New(c Config) *Store {
-	return &Store{records: c.Records, keys: c.Keys, live: c.Live, taken: c.Taken, log: c.Log}
+	return &Store{records: c.Records, keys: c.Keys, live: c.Live, log: c.Log}
 }
 
 func appKey(slug string) hub.Key { return hub.Key{"app", slug} }
@@ -128,11 +125,8 @@ func (s *Store) Create(ctx context.Context, by Actor, d *Draft) (*App, error) {
 	if err := s.complete(a); err != nil {
 		return nil, err
 	}
-	if owner, ok := s.taken[a.Slug]; ok {
-		return nil, &earshot.Error{Code: earshot.Conflict, Reason: "SLUG_TAKEN", Text: fmt.Sprintf("the path /%s belongs to %s", a.Slug, owner)}
-	}
-	if s.live.fixed(a.Slug) {
-		return nil, &earshot.Error{Code: earshot.Conflict, Reason: "SLUG_TAKEN", Text: "an app of the settings has this slug"}
+	if reason, ok := s.live.reserved(a.Slug); !ok {
+		return nil, &earshot.Error{Code: earshot.Conflict, Reason: "SLUG_TAKEN", Text: reason}
 	}
 	if err := s.fits(a); err != nil {
 		return nil, err
