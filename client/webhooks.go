@@ -95,6 +95,11 @@ func (w *Webhooks) call(ctx context.Context, method, path string, asked, answer 
 
 // call makes a request of the server's own API, and reads the answer; nil for none.
 func call(ctx context.Context, httpClient *http.Client, method, address, key string, asked, answer any) error {
+	return callAs(ctx, httpClient, method, address, "Bearer "+key, asked, answer)
+}
+
+// callAs is call with a header Authorization of its own.
+func callAs(ctx context.Context, httpClient *http.Client, method, address, authorization string, asked, answer any) error {
 	var body []byte
 	if asked != nil {
 		var err error
@@ -106,7 +111,7 @@ func call(ctx context.Context, httpClient *http.Client, method, address, key str
 	if err != nil {
 		return unsendable(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header.Set("Authorization", authorization)
 	if httpClient == nil {
 		httpClient = http.DefaultClient
 	}

@@ -55,7 +55,10 @@ type devFile struct {
 	AccessKeyID     string `json:"aws_access_key_id"`
 	SecretAccessKey string `json:"aws_secret_access_key"`
 	Region          string `json:"aws_region"`
-	PID             int    `json:"pid"`
+	// AdminUser and AdminPassword are the operator's, who may make and change apps.
+	AdminUser     string `json:"admin_user"`
+	AdminPassword string `json:"admin_password"`
+	PID           int    `json:"pid"`
 }
 
 // Run starts the server and says how to use it.
@@ -72,6 +75,7 @@ func (d *devCmd) Run(w *world) error {
 	if err != nil {
 		return err
 	}
+	file.AdminUser, file.AdminPassword = c.Admin.User, string(c.Admin.Password)
 	a, err := app.New(c, app.Options{
 		Log: newLog(c, w.err), Dev: &app.Dev{App: file.App, Token: file.Token, PublishKey: file.PublishKey},
 	})
@@ -110,7 +114,7 @@ func (d *devCmd) settings(w *world) (*config.Config, error) {
 	if d.Verbose {
 		c.Log.Level = "debug"
 	}
-	return c, nil
+	return c, d.operate(c, w.env)
 }
 
 // ensureKeys makes the app's keys if the directory has none yet. They are kept,
