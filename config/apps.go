@@ -91,7 +91,7 @@ func (a *App) keys(out *earshot.App, name string, p *Problems) {
 	if len(a.SigningKeys) == 0 {
 		p.add("%s.signing_keys: there is none, so no client could connect; `earshot token key` makes one", name)
 	}
-	if len(a.PublishKeys)+len(a.AccessKeys) == 0 {
+	if len(a.PublishKeys)+len(a.AccessKeys) == 0 && !a.byToken {
 		p.add("%s.publish_keys: there is none, so nothing could be published over HTTP; `earshot token key` makes one", name)
 	}
 }

@@ -157,7 +157,9 @@ type App struct {
 	// PublishKeys may publish by POST /publish, as bearer keys. Any secret may be
 	// given as "file:PATH" or "env:NAME" instead; a path is relative to this file.
 	PublishKeys []Secret `toml:"publish_keys"`
-	// SigningKeys verify the tokens of its clients.
+	// SigningKeys verify the tokens of its clients. JWT_PUBLIC_KEY_B64 in the
+	// environment is one more of the first app, for ES256 and notiflux; without any
+	// app it makes one.
 	SigningKeys []SigningKey `toml:"signing_keys"`
 	// AccessKeys verify requests that are signed with AWS Signature Version 4, as
 	// AWS's SDKs publish through Lambda's API.
@@ -184,6 +186,8 @@ type App struct {
 	Channels []Channel `toml:"channels"`
 	// Webhooks are addresses that are told of the app's events.
 	Webhooks []Webhook `toml:"webhooks"`
+
+	byToken bool // tokens alone publish: a notiflux
 }
 
 // Webhook is an address that is told of events.

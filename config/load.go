@@ -43,6 +43,7 @@ func (c *Config) Load(path string, env Environment) error {
 			return err
 		}
 	}
+	c.readNotiflux()
 	c.readEnvironment(&p)
 	c.resolveSecrets(&p)
 	return p.or()

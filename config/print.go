@@ -125,9 +125,9 @@ func (o *printer) sections(v reflect.Value) {
 // fields writes a table: its values first, then the tables below it.
 func (o *printer) fields(v reflect.Value, path string) {
 	for f, value := range v.Fields() {
-		if !isTables(value) {
+		if key := f.Tag.Get("toml"); key != "" && !isTables(value) {
 			o.comment(v.Type(), f)
-			o.line("%s = %s", f.Tag.Get("toml"), literal(value))
+			o.line("%s = %s", key, literal(value))
 		}
 	}
 	for f, value := range v.Fields() {

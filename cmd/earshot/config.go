@@ -15,7 +15,7 @@ type configCmd struct {
 
 // configFile is the file that a command is about.
 type configFile struct {
-	File string `arg:"" optional:"" help:"The file." default:"earshot.toml" env:"EARSHOT_CONFIG"`
+	File string `arg:"" optional:"" help:"The file." default:"${settings}" env:"EARSHOT_CONFIG"`
 }
 
 // configCheckCmd is "earshot config check".

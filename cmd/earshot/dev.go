@@ -58,12 +58,19 @@ type devFile struct {
 	// AdminUser and AdminPassword are the operator's, who may make and change apps.
 	AdminUser     string `json:"admin_user"`
 	AdminPassword string `json:"admin_password"`
-	PID           int    `json:"pid"`
+	// NotifluxPrivateKey signs tokens for notiflux's clients and publishers, with
+	// ES256; it is in PEM.
+	NotifluxPrivateKey string `json:"notiflux_private_key"`
+	PID                int    `json:"pid"`
 }
 
 // Run starts the server and says how to use it.
 func (d *devCmd) Run(w *world) error {
 	c, err := d.settings(w)
+	if err != nil {
+		return err
+	}
+	private, err := ensureNotiflux(c, c.Engine.Data)
 	if err != nil {
 		return err
 	}
@@ -75,6 +82,7 @@ func (d *devCmd) Run(w *world) error {
 	if err != nil {
 		return err
 	}
+	file.NotifluxPrivateKey = private
 	file.AdminUser, file.AdminPassword = c.Admin.User, string(c.Admin.Password)
 	a, err := app.New(c, app.Options{
 		Log: newLog(c, w.err), Dev: &app.Dev{App: file.App, Token: file.Token, PublishKey: file.PublishKey},

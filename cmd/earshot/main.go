@@ -75,6 +75,7 @@ func (w *world) run(args []string) (code int) {
 	parser, err := kong.New(
 		&c, kong.Name("earshot"), kong.Description("Publish once; every client in earshot hears it."),
 		kong.Writers(w.out, w.err), kong.Exit(func(code int) { panic(exited(code)) }), kong.Bind(w),
+		kong.Vars{"settings": settingsFile},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.UsageOnError(),
 	)
 	if err != nil {

@@ -9,9 +9,12 @@ import (
 	"github.com/earshot-io/earshot/config"
 )
 
+// settingsFile is where settings are if nobody says.
+const settingsFile = "earshot.toml"
+
 // serveCmd is "earshot serve".
 type serveCmd struct {
-	Config string `short:"c" help:"The file with the settings." default:"earshot.toml" env:"EARSHOT_CONFIG" placeholder:"FILE"`
+	Config string `short:"c" help:"The file with the settings." default:"${settings}" env:"EARSHOT_CONFIG" placeholder:"FILE"`
 	Listen string `help:"Address and port, instead of server.listen." placeholder:"ADDRESS"`
 	Data   string `help:"Data directory, instead of engine.data." placeholder:"DIR"`
 }
@@ -22,11 +25,16 @@ func (s *serveCmd) Run(w *world) error {
 	if err := everyProblem(c, err); err != nil {
 		return err
 	}
-	a, err := app.New(c, app.Options{Log: newLog(c, w.err)})
+	log := newLog(c, w.err)
+	forget, err := dataOf(c, log)
 	if err != nil {
 		return err
 	}
-	return w.runServer(a, func() error { return nil })
+	a, err := app.New(c, app.Options{Log: log})
+	if err == nil {
+		err = w.runServer(a, func() error { return nil })
+	}
+	return errors.Join(err, forget())
 }
 
 func (s *serveCmd) settings(w *world) (*config.Config, error) {
@@ -61,6 +69,10 @@ func everyProblem(c *config.Config, err error) error {
 func loadSettings(file string, w *world) (*config.Config, error) {
 	c := config.Default()
 	err := c.Load(file, w.env)
+	if errors.Is(err, fs.ErrNotExist) && file == settingsFile && w.env.Notiflux() {
+		c = config.Default()
+		return c, c.Load("", w.env) // the variables of a notiflux are enough
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, fmt.Errorf("%s does not exist; `%s token key` prints one to begin with, and `%s dev` needs none", file, w.name, w.name)
 	}
