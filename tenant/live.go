@@ -15,8 +15,13 @@ import (
 	"github.com/earshot-io/earshot/hub"
 )
 
-// watchRetry is when a watch that ended is begun again.
-const watchRetry = 250 * time.Millisecond
+const (
+	// watchRetry is when a watch that ended is begun again.
+	watchRetry = 250 * time.Millisecond
+	// applyEvery is how long changes gather: what it takes to apply them grows with
+	// the number of apps, and many may be made one after another.
+	applyEvery = 50 * time.Millisecond
+)
 
 // Connections are those of this node: a hub.Hub.
 type Connections interface {
@@ -37,6 +42,7 @@ type Live struct {
 
 	mu      sync.Mutex
 	known   map[string]*known // by slug
+	byKey   map[string]*known // those that are served
 	served  map[string]*known
 	refused map[string]string // by slug: why it is not served
 	changes uint64            // that were applied
@@ -93,6 +99,7 @@ func (l *Live) Start(ctx context.Context, records hub.Records, conns Connections
 				return
 			case <-l.dirty:
 				l.apply(conns)
+				pause(running, applyEvery)
 			}
 		}
 	})
@@ -203,15 +210,15 @@ func (l *Live) apply(conns Connections) {
 		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.slug, b.slug))
 	})
 	apps := slices.Clone(l.first)
-	served, refused, keys := map[string]*known{}, map[string]string{}, map[string]bool{}
+	served, refused, keys := map[string]*known{}, map[string]string{}, map[string]*known{}
 	for _, k := range inOrder {
 		switch {
 		case k.problem != "":
 			refused[k.slug] = k.problem
-		case k.app != nil && keys[k.key]:
+		case k.app != nil && keys[k.key] != nil:
 			refused[k.slug] = "another app has its key"
 		case k.app != nil:
-			keys[k.key] = true
+			keys[k.key] = k
 			served[k.slug] = k
 			apps = append(apps, k.app)
 		}
@@ -226,7 +233,7 @@ func (l *Live) apply(conns Connections) {
 		}
 	}
 	l.tell(conns, served)
-	l.served, l.refused = served, refused
+	l.byKey, l.served, l.refused = keys, served, refused
 	l.changes++
 }
 
@@ -268,10 +275,8 @@ func (l *Live) fits(a *App, built *earshot.App) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, k := range l.known {
-		if k.key == a.Key && k.slug != a.Slug {
-			return &earshot.Error{Code: earshot.Conflict, Reason: "TAKEN", Text: "another app has this key"}
-		}
+	if k := l.byKey[a.Key]; k != nil && k.slug != a.Slug {
+		return &earshot.Error{Code: earshot.Conflict, Reason: "TAKEN", Text: "another app has this key"}
 	}
 	return nil
 }
