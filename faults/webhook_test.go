@@ -170,7 +170,7 @@ func TestWebhooks(t *testing.T) {
 		defer world.RUnlock()
 		return s
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(rounds(1))*time.Minute)
 	defer cancel()
 	enough := make(chan struct{})
 	published := make([]int, channels) // how many of each channel were acknowledged
