@@ -160,6 +160,7 @@ func TestRouting(t *testing.T) {
 	}
 	s := serve(t, setup{endpoints: []ws.Endpoint{
 		entry("stomp", "v10.stomp", "v12.stomp"), entry("mqtt", "mqtt"), entry("any"), at(tell("root"), "/", "/v1"),
+		at(tell("socket"), "/socket/websocket", "/socket/{app}/websocket"),
 	}})
 	for _, test := range []struct{ path, host, offered, want string }{
 		{"/ws", "", "v12.stomp, mqtt", "stomp of nobody's"},
@@ -173,6 +174,13 @@ func TestRouting(t *testing.T) {
 		{"/v1", "", "", "root of nobody's"},
 		{"/other/v1", "", "", "the page"},
 		{"/v1/", "", "", "the page"},
+		{"/socket/websocket", "", "", "socket of nobody's"},
+		{"/socket/acme/websocket", "", "", "socket of acme"},
+		{"/acme/socket/websocket", "", "", "socket of acme"},
+		{"/socket/other/websocket", "", "", "the page"},
+		{"/socket/{app}/websocket", "", "", "the page"},
+		{"/socket/acme", "", "", "the page"},
+		{"/socket/acme/websocket/acme", "", "", "the page"},
 	} {
 		answer := s.upgrade(test.path, func(r *http.Request) {
 			r.Host = test.host

@@ -95,7 +95,7 @@ const appSegment = "{app}"
 // find returns who listens on a path, and the application that its first
 // segment names, or the one where the entry's path has {app}; nil for none.
 func (r routes) find(path string, apps Apps) ([]*endpoint, *earshot.App) {
-	if all := r[path]; all != nil {
+	if all := r[path]; all != nil && !strings.Contains(path, appSegment) {
 		return all, nil
 	}
 	slug, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
