@@ -30,6 +30,9 @@
 //   - Two apps that claim the same host or key at the same moment, on two nodes,
 //     may both be stored. The one with the smaller id is served, and the other one
 //     not, on all nodes alike; Problem says so.
+//   - Webhooks, recorded events and networks without signatures are for apps of the
+//     settings, and so is the default app: an app that is made here is found by its
+//     keys, host, or the path that begins with its slug.
 //   - Apps of the settings cannot be changed, and count before a record of the
 //     same slug, host or key.
 //   - Nothing is changed that is not in the audit trail: an Entry is written

@@ -62,11 +62,17 @@ func keyring(t testing.TB, keys ...string) *tenant.Keyring {
 // newNode adds a node to a store. The settings have the app "fixed".
 func newNode(t testing.TB, records *mem.Store, keys *tenant.Keyring) *node {
 	t.Helper()
+	return newNodeOf(t, records, keys, &earshot.App{Slug: "fixed", Hosts: []string{"fixed.example"}})
+}
+
+// newNodeOf adds a node whose settings have these apps.
+func newNodeOf(t testing.TB, records *mem.Store, keys *tenant.Keyring, apps ...*earshot.App) *node {
+	t.Helper()
 	e := records.Node()
 	n := &node{log: &logged{}}
 	log := slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	if n.directory, err = auth.NewDirectory([]*earshot.App{{Slug: "fixed", Hosts: []string{"fixed.example"}}}); err != nil {
+	if n.directory, err = auth.NewDirectory(apps); err != nil {
 		t.Fatal(err)
 	}
 	n.tokens = auth.NewVerifier(n.directory, nil)
