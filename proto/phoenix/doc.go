@@ -66,7 +66,8 @@
 //     like publish of the topics where it does.
 //   - What is pushed is not kept for history, on a logged channel either: a join
 //     hears what is live, and the push does not wait for the disk. Whether a channel
-//     is live is its rule, the same for all protocols.
+//     is live is its rule, the same for all protocols: `live = true` for "room:*"
+//     makes of a topic what it is in Phoenix.
 //   - A key in presence is a user, with one meta: the newest metadata of all its
 //     connections, whose members stand beside phx_ref (any other value as "umd").
 //     phx_ref follows from user and metadata, so that all nodes say the same. Newer
@@ -83,6 +84,8 @@
 //   - An s_csrf is compared under each HMAC key of the app.
 //   - A join whose own token expires, where the app ends it, gets phx_error: the
 //     client joins again, perhaps with a newer one.
+//   - Who shows a token by the URL or a join is known by its user id on that topic
+//     alone: a kick by user id finds connections with an authToken.
 //   - The idle timeout is the WebSocket's: clients are pinged, and the connection of
 //     one that does not answer ends with 1001 (B.5).
 //   - The body of a refused handshake says why; no client can see it (B.2).

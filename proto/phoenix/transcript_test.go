@@ -63,11 +63,16 @@ func tenants() []*earshot.App {
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
+	return newStageOf(t, tenants())
+}
+
+func newStageOf(t *testing.T, apps []*earshot.App) *stage {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	engine := mem.New(mem.Config{})
 	st := &stage{t: t, conns: map[string]*websocket.Conn{}, early: map[string][]string{}, vars: map[string]string{}}
 	var err error
-	if st.apps, err = auth.NewDirectory(tenants()); err != nil {
+	if st.apps, err = auth.NewDirectory(apps); err != nil {
 		t.Fatal(err)
 	}
 	st.hub = hub.New(hub.Config{Shards: 2}, engine, log)
@@ -349,5 +354,26 @@ func TestDrain(t *testing.T) {
 	st.play(`= 1012`)
 	if err := <-drained; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNoApp joins where nothing says which app, and there is no default one.
+func TestNoApp(t *testing.T) {
+	st := newStageOf(t, nil)
+	st.play(`@ /socket/websocket?vsn=2.0.0`)
+	st.play(`> ["1","1","room:lobby","phx_join",{}]`)
+	st.play(`< ["1","1","room:lobby","phx_reply",{"status":"error","response":{"reason":"unknown app"}}]`)
+	st.play(`> ["2","2","room:lobby","e",{}]`)
+	st.play(`< [null,"2","room:lobby","phx_reply",{"status":"error","response":{"reason":"unmatched topic"}}]`)
+}
+
+// TestChannelsLimit is the setting of that name.
+func TestChannelsLimit(t *testing.T) {
+	none := func(v any) error { v.(*phoenix.Config).Channels = 0; return nil }
+	if _, err := phoenix.Entry().New(none, proto.Deps{}); err == nil {
+		t.Errorf("a socket without topics is accepted")
+	}
+	if p, err := phoenix.Entry().New(func(any) error { return nil }, proto.Deps{}); err != nil || p == nil {
+		t.Errorf("the default is refused: %v", err)
 	}
 }
