@@ -41,6 +41,24 @@ func (p *page) read() []string {
 	return slices.Clone(p.frames)
 }
 
+// listener is a token that opens private topics for a while.
+func listener(t *testing.T, valid time.Duration) string {
+	t.Helper()
+	issuer, err := auth.NewIssuer(dialectKey("one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := json.Marshal(map[string]any{"listen": []string{"private:*"}, "exp": time.Now().Add(valid).Unix()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := issuer.Issue(claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
 // TestJoinExpires lets the token of one join expire, in an app that ends what has:
 // the client is told so that it joins again, and the others go on.
 func TestJoinExpires(t *testing.T) {
@@ -59,19 +77,6 @@ func TestJoinExpires(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := phoenix.New(phoenix.DefaultConfig(), proto.Deps{Hub: h, Apps: apps, Tokens: auth.NewVerifier(apps, engine), Log: slog.New(slog.DiscardHandler)})
-		issuer, err := auth.NewIssuer(dialectKey("one"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		claims, err := json.Marshal(map[string]any{"listen": []string{"private:*"}, "exp": time.Now().Add(time.Minute).Unix()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		token, err := issuer.Issue(claims)
-		if err != nil {
-			t.Fatal(err)
-		}
-
 		yes, err := p.Admit(t.Context(), &proto.Request{HTTP: httptest.NewRequest("GET", "/socket/websocket?vsn=2.0.0", nil)})
 		if err != nil {
 			t.Fatal(err)
@@ -86,7 +91,7 @@ func TestJoinExpires(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Serve(session)
-		c.Receive(dialectFrame("1", "1", "private:x", "phx_join", map[string]any{"token": token}), dialectFrame("2", "2", "room:x", "phx_join", map[string]any{}))
+		c.Receive(dialectFrame("1", "1", "private:x", "phx_join", map[string]any{"token": listener(t, time.Minute)}), dialectFrame("2", "2", "room:x", "phx_join", map[string]any{}))
 		time.Sleep(2 * time.Minute)
 		c.Receive(dialectFrame("1", "3", "private:x", "e", 1))
 		synctest.Wait()
