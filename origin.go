@@ -52,3 +52,15 @@ func portOf(u *url.URL) string {
 	}
 	return ""
 }
+
+// ValidOrigin reports whether s can stand in Origins, other than "*": an origin
+// such as "https://example.com:8443", or "//example.com" or "//*.example.com",
+// perhaps with a port.
+func ValidOrigin(s string) bool {
+	host, anyScheme := strings.CutPrefix(s, "//")
+	if anyScheme {
+		s = "any://" + strings.TrimPrefix(host, "*.")
+	}
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme != "" && u.Hostname() != "" && u.Scheme+"://"+u.Host == s && !strings.Contains(u.Host, "*")
+}

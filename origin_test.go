@@ -39,3 +39,15 @@ func TestAllowsOrigin(t *testing.T) {
 		t.Errorf("an app without origins refuses one")
 	}
 }
+
+func TestValidOrigin(t *testing.T) {
+	for origin, want := range map[string]bool{
+		"https://example.com": true, "http://localhost:3000": true, "//example.com": true, "//*.example.com": true, "//*.example.com:8080": true,
+		"": false, "*": false, "//": false, "//*.": false, "//*": false, "//a.*.example.com": false, "example.com": false,
+		"https://example.com/": false, "https://example.com/path": false, "//example.com/path": false, "https://*.example.com": false, "//a@b": false,
+	} {
+		if got := earshot.ValidOrigin(origin); got != want {
+			t.Errorf("%q is an origin: %v", origin, got)
+		}
+	}
+}

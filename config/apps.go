@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/earshot-io/earshot"
@@ -42,7 +41,7 @@ func (a *App) tenant(name string, p *Problems) *earshot.App {
 		p.add("%s.slug: %q is not 1 to 64 of a-z, 0-9 and -", name, a.Slug)
 	}
 	for i, origin := range a.Origins {
-		if !validOrigin(origin) {
+		if !earshot.ValidOrigin(origin) {
 			p.add(`%s.origins[%d]: %q is not an origin such as "https://example.com"`, name, i, origin)
 		}
 	}
@@ -129,11 +128,6 @@ func validSlug(s string) bool {
 		return false
 	}
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
-}
-
-func validOrigin(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && u.Scheme != "" && u.Host != "" && u.Scheme+"://"+u.Host == s
 }
 
 func (c *Channel) rule(name string, p *Problems) earshot.Rule {

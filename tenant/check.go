@@ -2,7 +2,6 @@ package tenant
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -56,7 +55,7 @@ func (a *App) check() error {
 		}
 	}
 	for _, o := range a.Origins {
-		if u, err := url.Parse(o); err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != o {
+		if !earshot.ValidOrigin(o) {
 			return invalid("ORIGIN", `%q is not an origin such as "https://example.com"`, o)
 		}
 	}
