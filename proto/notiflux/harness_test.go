@@ -12,7 +12,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -230,7 +229,7 @@ func (c *client) next() (f *hub.Frame, over *hub.Goodbye) {
 	for {
 		c.mu.Lock()
 		if len(c.frames) > 0 {
-			f, c.frames = c.frames[0], slices.Delete(c.frames, 0, 1)
+			f, c.frames = c.frames[0], c.frames[1:]
 		}
 		over = c.over
 		c.mu.Unlock()
