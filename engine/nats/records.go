@@ -302,8 +302,11 @@ func (e *Engine) Delete(ctx context.Context, key hub.Key, revision uint64) error
 // A writing is a write of a record under way. It holds one of the engine's slots.
 type writing struct {
 	e    *Engine
-	seq  uint64
+	seq  uint64     // to be read after a good outcome only
 	done chan error // gets the outcome
+	// over says that there is one: an answer that has just come and the end of its
+	// link may both tell of it.
+	over atomic.Bool
 }
 
 // write sends a record if the last message of its subject has the sequence.
@@ -321,7 +324,10 @@ func (e *Engine) write(ctx context.Context, m *natsgo.Msg, last uint64) (uint64,
 	w.send(m)
 	select {
 	case err := <-w.done:
-		return w.seq, err
+		if err != nil {
+			return 0, err
+		}
+		return w.seq, nil
 	case <-ctx.Done():
 		// It ends by itself, and then gives its slot back.
 		return 0, unknownWrite(context.Cause(ctx))
@@ -415,6 +421,9 @@ func unknownWrite(err error) error {
 }
 
 func (w *writing) finish(err error) {
+	if w.over.Swap(true) {
+		return
+	}
 	<-w.e.slots
 	w.done <- err
 }

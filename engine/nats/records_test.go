@@ -68,6 +68,8 @@ func TestRecordsOverARestartInPlace(t *testing.T) {
 	acked := make([]int, writers)
 	stop := make(chan struct{})
 	var all sync.WaitGroup
+	end := sync.OnceFunc(func() { close(stop); all.Wait() })
+	defer end()
 	for w := range writers {
 		all.Go(func() {
 			k := hub.Key{"r", fmt.Sprint(w)}
@@ -94,12 +96,14 @@ func TestRecordsOverARestartInPlace(t *testing.T) {
 		e.pause(50 * time.Millisecond)
 		e.breaks(e.links.Load(), "an end of the world")
 		poll(t, 20*time.Second, "the log is back", func() bool {
+			if e.Stats().Restarts <= uint64(i) {
+				return false // it was ready, but has not noticed
+			}
 			ok, _ := e.Ready()
-			return ok && e.Stats().Restarts > uint64(i)
+			return ok
 		})
 	}
-	close(stop)
-	all.Wait()
+	end()
 	for w, last := range acked {
 		k := hub.Key{"r", fmt.Sprint(w)}
 		r, err := e.Get(t.Context(), k)
