@@ -50,11 +50,20 @@ func (c *calls) onAnswer(m *natsgo.Msg) {
 	if err != nil {
 		return
 	}
+	// While it is being answered it is not waiting, so that it is not told of the
+	// link's end as well: a call ends once.
+	asked := c.take(n)
+	if asked == nil || !asked.answer(m) {
+		return
+	}
 	c.mu.Lock()
-	asked := c.waiting[n]
+	failed := c.failed
+	if failed == nil {
+		c.waiting[n] = asked
+	}
 	c.mu.Unlock()
-	if asked != nil && !asked.answer(m) {
-		c.take(n)
+	if failed != nil {
+		asked.fail(failed)
 	}
 }
 
