@@ -85,6 +85,9 @@ func (c *Conn) Adopt(conn *hub.Conn, nc net.Conn, buffered []byte) error {
 	c.loop.counts.accepted.Add(1)
 	c.uncork()
 	c.listen(buffered)
+	if t.cutting.Load() {
+		c.abandon()
+	}
 	return nil
 }
 

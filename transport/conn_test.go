@@ -10,6 +10,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -338,6 +339,53 @@ func TestCloseCutsWhatIsLeft(t *testing.T) {
 		}
 		if n := b.wire.Stats(); n.Open != 0 {
 			t.Errorf("%+v", n)
+		}
+	})
+}
+
+// A meanwhile does something before the first bytes go out.
+type meanwhile struct {
+	lines
+	once sync.Once
+	do   func()
+}
+
+func (m *meanwhile) Append(dst []byte, f *hub.Frame) []byte {
+	m.once.Do(m.do)
+	return m.lines.Append(dst, f)
+}
+
+// TestCloseCutsWhatBegins: one that is being adopted at that moment, too.
+func TestCloseCutsWhatBegins(t *testing.T) {
+	overBoth(t, func(t *testing.T, config Config) {
+		b := newBed(t, config, hub.Config{})
+		closed := make(chan error, 1)
+		shut := &meanwhile{do: func() {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			go func() { closed <- b.wire.Close(ctx) }()
+			for !b.wire.cutting.Load() {
+				runtime.Gosched()
+			}
+		}}
+		_, server := b.pair(t)
+		s := b.hub.NextShard()
+		c := b.wire.NewConn(s, &Kind{Format: shut}, lineCutter{}, nil)
+		c.Push(hub.BinaryFrame([]byte("welcome\n")))
+		l := &listener{ends: make(chan hub.End, 1)}
+		conn, err := b.hub.Open(s, c, hub.Opening{Farewell: l})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Serve(l)
+		if err := c.Adopt(conn, server, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := receive(t, closed); err != nil {
+			t.Error(err)
+		}
+		if end := receive(t, l.ends); end.Peer {
+			t.Errorf("the session was told %+v", end)
 		}
 	})
 }

@@ -73,6 +73,16 @@ func (c *Conn) cut() {
 	}
 }
 
+// abandon ends the connection without a goodbye.
+func (c *Conn) abandon() {
+	c.loop.shard.Lock()
+	defer c.loop.shard.Unlock()
+	if c.leaving == nil {
+		c.leaving = &hub.Goodbye{}
+	}
+	c.cut()
+}
+
 // shutWrite closes our half of the connection. The shard is locked.
 func (c *Conn) shutWrite() {
 	switch {

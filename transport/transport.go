@@ -29,6 +29,8 @@ type Transport struct {
 	loops  []*loop
 	fds    table
 
+	cutting atomic.Bool // Close waits no longer
+
 	mu     sync.Mutex
 	closed bool
 	pumped map[*Conn]struct{} // those that have goroutines
@@ -95,8 +97,10 @@ func (t *Transport) Close(ctx context.Context) error {
 	return err
 }
 
-// cutAll ends every connection without a goodbye.
+// cutAll ends every connection without a goodbye. One that is being adopted ends
+// itself when it finds that it was too late for this.
 func (t *Transport) cutAll() {
+	t.cutting.Store(true)
 	all := t.fds.all()
 	t.mu.Lock()
 	for c := range t.pumped {
@@ -104,12 +108,7 @@ func (t *Transport) cutAll() {
 	}
 	t.mu.Unlock()
 	for _, c := range all {
-		c.loop.shard.Lock()
-		if c.leaving == nil {
-			c.leaving = &hub.Goodbye{}
-		}
-		c.cut()
-		c.loop.shard.Unlock()
+		c.abandon()
 	}
 }
 
