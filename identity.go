@@ -166,15 +166,20 @@ func (t *Terms) addEvents(grants []EventGrant, event string) {
 		if !g.Event.Match(event) {
 			continue
 		}
-		t.Allow |= g.Allow
-		t.Deny |= g.Deny
-		if longer(g.Store, t.Store) {
-			t.Store = g.Store
-		}
-		if g.ScheduleBefore.After(t.ScheduleBefore) {
-			t.ScheduleBefore = g.ScheduleBefore
-		}
+		t.add(g.Allow, g.Deny, g.Store, g.ScheduleBefore)
 		t.React = t.React.or(g.React)
+	}
+}
+
+// add merges what one event or entry grant says.
+func (t *Terms) add(allow, deny Action, store time.Duration, before time.Time) {
+	t.Allow |= allow
+	t.Deny |= deny
+	if longer(store, t.Store) {
+		t.Store = store
+	}
+	if before.After(t.ScheduleBefore) {
+		t.ScheduleBefore = before
 	}
 }
 
@@ -200,14 +205,7 @@ func (t *Terms) addEntries(grants []EntryGrant, key string) {
 		if !g.Key.Match(key) {
 			continue
 		}
-		t.Allow |= g.Allow
-		t.Deny |= g.Deny
-		if longer(g.Store, t.Store) {
-			t.Store = g.Store
-		}
-		if g.ScheduleBefore.After(t.ScheduleBefore) {
-			t.ScheduleBefore = g.ScheduleBefore
-		}
+		t.add(g.Allow, g.Deny, g.Store, g.ScheduleBefore)
 	}
 }
 

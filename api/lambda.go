@@ -21,6 +21,9 @@ const (
 	invocations   = "/invocations"
 )
 
+// ByLambda is the trigger of what came through Lambda's API.
+const ByLambda hub.Trigger = "server.lambda"
+
 // Lambda answers what AWS's SDKs send to Lambda, with any prefix before its
 // paths, and to STS; everything else is next's. It stands before a ServeMux,
 // which would redirect the paths that some SDKs send, with two slashes.
@@ -42,7 +45,7 @@ func (a *API) Lambda(next http.Handler) http.Handler {
 
 // serveLambda answers a request for what comes behind lambdaPath.
 func (a *API) serveLambda(w http.ResponseWriter, r *http.Request, rest string) {
-	in := &invocation{api: a, w: w, r: r, origin: a.origin(r, hub.ByServerLambda)}
+	in := &invocation{api: a, w: w, r: r, origin: a.origin(r, ByLambda)}
 	w.Header().Set("X-Amzn-Requestid", in.origin.RequestID)
 	escaped, found := strings.CutSuffix(rest, invocations)
 	if !found || r.Method != http.MethodPost || escaped == "" || strings.Contains(escaped, "/") {

@@ -127,7 +127,7 @@ func TestInvoke(t *testing.T) {
 		if !p.Emit || string(p.Message.Data) != `{"a":1}` || p.Message.Store != 100*time.Second || w.hub.apps[n] != "one" {
 			t.Errorf("%s: got %+v for %s", url, p, w.hub.apps[n])
 		}
-		if o.Trigger != hub.ByServerLambda || o.RequestID != r.Header().Get("X-Amzn-Requestid") || o.UserAgent != "test/1" || o.Remote != netip.MustParseAddr("192.0.2.1") {
+		if o.Trigger != api.ByLambda || o.RequestID != r.Header().Get("X-Amzn-Requestid") || o.UserAgent != "test/1" || o.Remote != netip.MustParseAddr("192.0.2.1") {
 			t.Errorf("%s: got the origin %+v", url, o)
 		}
 	}
@@ -413,7 +413,7 @@ func TestCommands(t *testing.T) {
 		e[0].Origin.Trigger != hub.ByServerHTTP {
 		t.Errorf("got the entries %+v", e)
 	}
-	if string(e[1].Data) != "null" || e[1].Store != earshot.Forever || e[1].Emit || e[1].Origin.Trigger != hub.ByServerLambda {
+	if string(e[1].Data) != "null" || e[1].Store != earshot.Forever || e[1].Emit || e[1].Origin.Trigger != api.ByLambda {
 		t.Errorf("got the entry %+v", e[1])
 	}
 	reaction := `{"channel":"c","event":"hotsock.messageReaction","data":{"messageId":"` + id.String() + `","reaction":"x","action":"ACTION","uid":"jim"}}`

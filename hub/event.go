@@ -98,7 +98,7 @@ type Origin struct {
 	UserAgent string
 }
 
-// A Trigger is the way in which a request came.
+// A Trigger is the way in which a request came. Edges have further ones.
 type Trigger string
 
 // The triggers.
@@ -106,7 +106,6 @@ const (
 	ByClientSocket Trigger = "client.websocket"
 	ByClientHTTP   Trigger = "client.http"
 	ByServerHTTP   Trigger = "server.http"
-	ByServerLambda Trigger = "server.lambda"
 	// BySchedule is the server itself, when a time had come.
 	BySchedule Trigger = "server.schedule"
 )

@@ -25,7 +25,7 @@ func TestEnvelopes(t *testing.T) {
 	}
 	nobody := &hub.EventConn{ID: conn, Opened: opened}
 	socket := &hub.Origin{Trigger: hub.ByClientSocket, RequestID: "r1", Conn: conn, Remote: netip.MustParseAddr("192.0.2.1"), UserAgent: "ua"}
-	server := &hub.Origin{Trigger: hub.ByServerLambda}
+	server := &hub.Origin{Trigger: "server.lambda"}
 	sender := &earshot.Sender{UID: "u1", HasUID: true, Meta: []byte(`{"n":1}`)}
 	say := func(kind earshot.Kind, data string, from *earshot.Sender) *earshot.Message {
 		return &earshot.Message{Channel: "c", Event: "e", Kind: kind, Data: []byte(data), ID: id, Sender: from, Key: "k"}

@@ -304,9 +304,6 @@ type writing struct {
 	e    *Engine
 	seq  uint64     // to be read after a good outcome only
 	done chan error // gets the outcome
-	// over says that there is one: an answer that has just come and the end of its
-	// link may both tell of it.
-	over atomic.Bool
 }
 
 // write sends a record if the last message of its subject has the sequence.
@@ -421,9 +418,6 @@ func unknownWrite(err error) error {
 }
 
 func (w *writing) finish(err error) {
-	if w.over.Swap(true) {
-		return
-	}
 	<-w.e.slots
 	w.done <- err
 }
