@@ -11,6 +11,16 @@ import (
 type App struct {
 	// Slug names the app on this server: 1 to 64 of a-z, 0-9 and -.
 	Slug string
+	// ID is the number of an app that was made at run time, 0 for one of the
+	// settings. Name is for people.
+	ID   int64
+	Name string
+	// Key names the app to clients and publishers that have no slug, and Secrets
+	// are what it shares with its own servers, the newest first; empty for none.
+	Key     string
+	Secrets []string
+	// Owners are the names of those who may see and change this app alone.
+	Owners []string
 	// Hosts are the host names that select the app.
 	Hosts []string
 	// PublishKeys are the bearer keys that may publish over HTTP. PublishSums are
@@ -36,6 +46,39 @@ type App struct {
 	ExpiryCloses bool
 	// Rules decide what channels are; the first that matches counts.
 	Rules []Rule
+	// Limits bound what the app's clients and servers use.
+	Limits Limits
+	// RequireTLS refuses what did not come over TLS, to this server or to a proxy
+	// that it trusts.
+	RequireTLS bool
+	// KeySigned accepts tokens of Ex Pusher Lite's clients that are signed with
+	// Key, which is no secret.
+	KeySigned bool
+	// Replay is what a new subscriber hears of what was said before, where its
+	// protocol has no history.
+	Replay Replay
+	// Gateways are its WebSocket APIs as API Gateway has them.
+	Gateways []Gateway
+}
+
+// Limits bound what an app uses, on each node. Zero is no limit of the app's own.
+type Limits struct {
+	// Connections is how many clients may be connected.
+	Connections int
+	// Channels is how many subscriptions one connection may have.
+	Channels int
+	// MessageBytes is how many bytes of data a message may have.
+	MessageBytes int
+	// ClientRate is how many messages one connection may publish in a second, and
+	// ServerRate how many the app's servers may; each may have saved up ten seconds.
+	ClientRate, ServerRate float64
+}
+
+// A Replay says which of a channel's stored messages a new subscriber hears
+// first: up to Size, none older than For.
+type Replay struct {
+	Size int
+	For  time.Duration
 }
 
 // ExpiryGrace is how long a connection may outlive its token, to refresh it,
