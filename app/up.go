@@ -123,7 +123,7 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 	served.Routes(mux.Handle)
 	console.New(a.options.Dev, a.whyNot).Routes(mux.Handle)
 	routeProtocols(mux, endpoints)
-	return sockets.Handler(served.Lambda(mux)), nil
+	return sockets.Handler(served.Lambda(wrap(mux, endpoints))), nil
 }
 
 // tellEvents makes what tells the apps' own servers. Where other nodes record
@@ -160,6 +160,16 @@ func (a *App) speak(deps proto.Deps) ([]ws.Endpoint, error) {
 		all = append(all, ws.Endpoint{Entry: entry, Protocol: p})
 	}
 	return all, nil
+}
+
+// wrap lets protocols answer what patterns of a mux cannot tell.
+func wrap(next http.Handler, endpoints []ws.Endpoint) http.Handler {
+	for _, e := range endpoints {
+		if w, ok := e.Protocol.(proto.Wrapper); ok {
+			next = w.Wrap(next)
+		}
+	}
+	return next
 }
 
 // routeProtocols registers the HTTP side of the protocols, and tells who visits

@@ -10,6 +10,7 @@ import (
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/entry"
+	"github.com/earshot-io/earshot/gateway"
 	"github.com/earshot-io/earshot/hub"
 	"github.com/earshot-io/earshot/reaction"
 )
@@ -26,6 +27,9 @@ type Deps struct {
 	Reactions *reaction.Store
 	// Schedule carries out later what is asked for now; nil where nothing does.
 	Schedule Scheduler
+	// Gateways calls the integrations and authorizers of WebSocket APIs; nil where
+	// there are none.
+	Gateways gateway.Backend
 	// Client says from where a request came, behind proxies too, and whether by
 	// TLS; nil if nobody knows.
 	Client func(*http.Request) (addr netip.Addr, secure bool)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/hub"
@@ -102,6 +103,12 @@ type Entry struct {
 	// stands for itself alone, not for what is below it. The second of three
 	// segments may be {app}: the slug of the app, which it selects.
 	Paths []string
+	// Rest has it take the clients of paths that no entry has, if Find says that
+	// they are its. One entry of a server may.
+	Rest bool
+	// AdmitTime is how long Admit may take, if that is longer than the edge's own
+	// bound: for backends that are asked.
+	AdmitTime time.Duration
 	// Subprotocols limits the entry to clients that offer one of them; empty
 	// takes every client on its paths that no other entry claims.
 	Subprotocols []string
@@ -111,6 +118,18 @@ type Entry struct {
 	// New makes the protocol. decode fills the adapter's config struct from its
 	// section; it leaves what is not set.
 	New func(decode func(any) error, deps Deps) (Protocol, error)
+}
+
+// A Finder is implemented by a protocol whose entry takes the rest: it says whether
+// an upgrade of a path that nobody else has is meant for it.
+type Finder interface {
+	Find(r *http.Request) bool
+}
+
+// A Wrapper is implemented by a protocol whose HTTP side cannot be told by ServeMux
+// patterns: it answers what is its, and leaves the rest to next.
+type Wrapper interface {
+	Wrap(next http.Handler) http.Handler
 }
 
 // Router is implemented by a protocol with an HTTP side of its own.

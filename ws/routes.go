@@ -49,6 +49,9 @@ func Taken(entries []proto.Entry) map[string]string {
 // routes is the table: who listens on a path, for which subprotocols.
 type routes map[string][]*endpoint
 
+// restPath is where the entry that takes the rest stands; no request has this path.
+const restPath = ""
+
 // newRoutes fails if two entries claim the same client, or an application has
 // the name of a path.
 func newRoutes(endpoints []*endpoint, apps Apps) (routes, error) {
@@ -56,6 +59,12 @@ func newRoutes(endpoints []*endpoint, apps Apps) (routes, error) {
 	entries := make([]proto.Entry, 0, len(endpoints))
 	for _, e := range endpoints {
 		entries = append(entries, e.Entry)
+		if e.Entry.Rest {
+			if len(r[restPath]) > 0 {
+				return nil, fmt.Errorf("%s and %s both take what nobody else does", r[restPath][0].Entry.Name, e.Entry.Name)
+			}
+			r[restPath] = []*endpoint{e}
+		}
 		for _, p := range e.Entry.Paths {
 			if !strings.HasPrefix(p, "/") {
 				return nil, fmt.Errorf("the path %q of %s does not begin with a slash", p, e.Entry.Name)

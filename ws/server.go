@@ -133,7 +133,9 @@ func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request) (handled bool) 
 	}
 	listening, app := s.routes.find(r.URL.Path, s.Apps)
 	if listening == nil {
-		return false
+		if listening = s.rest(r); listening == nil {
+			return false
+		}
 	}
 	transport.Asked(r.Context())
 	if status, why := checkHandshake(r); status != 0 {
@@ -158,6 +160,17 @@ func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request) (handled bool) 
 		s.refuse(w, r, err)
 	}
 	return true
+}
+
+// rest returns who takes the upgrades of paths that nobody has, nil if this one is
+// not theirs.
+func (s *Server) rest(r *http.Request) []*endpoint {
+	for _, e := range s.routes[restPath] {
+		if f, ok := e.Protocol.(proto.Finder); ok && f.Find(r) {
+			return []*endpoint{e}
+		}
+	}
+	return nil
 }
 
 // A handshake is one upgrade on its way.
@@ -192,7 +205,7 @@ func (h *handshake) admit() (err error) {
 	if !originAllowed(h.request.App, r) {
 		return errOrigin
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.server.config.HandshakeTime)
+	ctx, cancel := context.WithTimeout(r.Context(), max(h.server.config.HandshakeTime, h.endpoint.Entry.AdmitTime))
 	defer cancel()
 	if h.yes, err = h.endpoint.Protocol.Admit(ctx, h.request); err != nil {
 		return err
