@@ -21,8 +21,8 @@ type Directory struct {
 }
 
 // NewDirectory makes a directory of apps, the first of which is the default. It
-// fails if two apps claim the same slug, host, key id, publish key or access key,
-// if a publish key is empty, if an access key cannot be named in a signature, or
+// fails if two apps claim the same slug, host, key, key id, publish key or access
+// key, if a key has a colon or a slash, if a publish key is empty, if an access key cannot be named in a signature, or
 // if a signing key is not what its algorithm needs.
 func NewDirectory(apps []*earshot.App) (*Directory, error) {
 	d := &Directory{}
@@ -117,6 +117,9 @@ func (d *Directory) ByHost(host string) *earshot.App {
 	}
 	return s.hosts[strings.ToLower(host)]
 }
+
+// ByKey returns the app of a key (earshot.App.Key), nil if there is none.
+func (d *Directory) ByKey(key string) *earshot.App { return d.now.Load().keys[key] }
 
 // ByKeyID returns the app that has a signing key of this id, nil if none has.
 func (d *Directory) ByKeyID(kid string) *earshot.App { return d.now.Load().keyIDs[kid] }

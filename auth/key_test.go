@@ -122,6 +122,9 @@ func TestDirectoryRefusesClashes(t *testing.T) {
 	}
 	for name, change := range map[string]func(*earshot.App){
 		"host":              func(a *earshot.App) { a.Hosts = []string{"Example.com"} },
+		"key":               func(a *earshot.App) { a.Key = "k" },
+		"key with a colon":  func(a *earshot.App) { a.Key = a.Slug + ":k" },
+		"key with a slash":  func(a *earshot.App) { a.Key = a.Slug + "/k" },
 		"key id":            func(a *earshot.App) { a.SigningKeys = []earshot.SigningKey{hs256("k")} },
 		"publish key":       func(a *earshot.App) { a.PublishKeys = []string{"p"} },
 		"empty publish key": func(a *earshot.App) { a.PublishKeys = []string{""} },
@@ -131,7 +134,10 @@ func TestDirectoryRefusesClashes(t *testing.T) {
 			t.Errorf("two apps with the same %s are accepted", name)
 		}
 	}
-	d := directory(t, app("a", func(a *earshot.App) { a.Hosts, a.PublishKeys = []string{"Example.com"}, []string{"p"} }))
+	d := directory(t, app("a", func(a *earshot.App) { a.Hosts, a.PublishKeys, a.Key = []string{"Example.com"}, []string{"p"}, "k" }), app("b", func(*earshot.App) {}))
+	if d.ByKey("k") != d.BySlug("a") || d.ByKey("") != nil || d.ByKey("K") != nil {
+		t.Error("the directory does not find an app by its key")
+	}
 	if d.ByHost("EXAMPLE.com:8080") == nil || d.ByHost("example.org") != nil || d.ByPublishKey("p") == nil || d.ByPublishKey("") != nil {
 		t.Error("the directory does not find what it holds")
 	}

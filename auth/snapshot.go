@@ -14,6 +14,7 @@ type snapshot struct {
 	apps   []*earshot.App
 	parts  map[string]*part
 	hosts  map[string]*earshot.App
+	keys   map[string]*earshot.App
 	keyIDs map[string]*earshot.App
 	// publishKeys are found by hash, so that the time it takes tells nothing.
 	publishKeys map[[sha256.Size]byte]*earshot.App
@@ -23,7 +24,7 @@ type snapshot struct {
 func emptySnapshot(size int) *snapshot {
 	return &snapshot{
 		apps: make([]*earshot.App, 0, size), parts: make(map[string]*part, size), hosts: map[string]*earshot.App{},
-		keyIDs: make(map[string]*earshot.App, size), publishKeys: make(map[[sha256.Size]byte]*earshot.App, size), accessKeys: map[string]access{},
+		keys: make(map[string]*earshot.App, size), keyIDs: make(map[string]*earshot.App, size), publishKeys: make(map[[sha256.Size]byte]*earshot.App, size), accessKeys: map[string]access{},
 	}
 }
 
@@ -38,6 +39,9 @@ type part struct {
 
 // newPart checks what can be checked without other apps.
 func newPart(a *earshot.App) (*part, error) {
+	if strings.ContainsAny(a.Key, ":/") {
+		return nil, fmt.Errorf("app %q: its key has a colon or a slash, which stand behind keys in addresses and signatures", a.Slug)
+	}
 	p := &part{app: a}
 	seen := map[string]bool{}
 	for _, h := range a.Hosts {
@@ -112,6 +116,9 @@ func (s *snapshot) clashBeside(p *part, slug string) error {
 			return fmt.Errorf("the apps %q and %q both claim the host %q", other.Slug, p.app.Slug, h)
 		}
 	}
+	if other := s.keys[p.app.Key]; taken(other) {
+		return fmt.Errorf("the apps %q and %q have the same key", other.Slug, p.app.Slug)
+	}
 	for i, k := range p.keys {
 		if other := s.keyIDs[k.id]; taken(other) {
 			return fmt.Errorf("app %q, signing key %d (id %q): app %q has a signing key with that id already", p.app.Slug, i+1, k.id, other.Slug)
@@ -137,6 +144,9 @@ func (s *snapshot) take(p *part) {
 	s.parts[a.Slug] = p
 	for _, h := range p.hosts {
 		s.hosts[h] = a
+	}
+	if a.Key != "" {
+		s.keys[a.Key] = a
 	}
 	for _, k := range p.keys {
 		if k.id != "" {

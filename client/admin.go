@@ -37,6 +37,11 @@ type App struct {
 	Issuer       string        `json:"issuer,omitempty"`
 	ExpiryCloses bool          `json:"expiryCloses,omitzero"`
 	Channels     []ChannelRule `json:"channels,omitempty"`
+	Limits       *AppLimits    `json:"limits,omitempty"`
+	Owners       []string      `json:"owners,omitempty"`
+	RequireTLS   bool          `json:"requireTls,omitzero"`
+	KeySigned    bool          `json:"keySigned,omitzero"`
+	Replay       *AppReplay    `json:"replay,omitempty"`
 	PublishKeys  []PublishKey  `json:"publishKeys,omitempty"`
 	SigningKeys  []SigningKey  `json:"signingKeys,omitempty"`
 	AccessKeys   []AccessKey   `json:"accessKeys,omitempty"`
@@ -55,6 +60,23 @@ type ChannelRule struct {
 	Depth      int      `json:"depth,omitzero"`
 	BeforeDisk bool     `json:"beforeDisk,omitzero"`
 	Open       []string `json:"open,omitempty"`
+}
+
+// AppLimits bound what an app uses, on each node; 0 is no limit. Rates are
+// messages a second, of one connection and of the app's servers.
+type AppLimits struct {
+	Connections  int     `json:"connections,omitzero"`
+	Channels     int     `json:"channels,omitzero"`
+	MessageBytes int     `json:"messageBytes,omitzero"`
+	ClientRate   float64 `json:"clientRate,omitzero"`
+	ServerRate   float64 `json:"serverRate,omitzero"`
+}
+
+// An AppReplay says what a new subscriber hears of what was said before, where
+// its protocol has no history: up to Size messages of the last Seconds.
+type AppReplay struct {
+	Size    int `json:"size"`
+	Seconds int `json:"seconds"`
 }
 
 // A PublishKey is one that may publish; Sum is the SHA-256 of it in hex.
@@ -96,10 +118,31 @@ type AppChange struct {
 	Issuer         *string        `json:"issuer,omitempty"`
 	ExpiryCloses   *bool          `json:"expiryCloses,omitempty"`
 	Channels       *[]ChannelRule `json:"channels,omitempty"`
+	Limits         *LimitsChange  `json:"limits,omitempty"`
+	Owners         *[]string      `json:"owners,omitempty"`
+	RequireTLS     *bool          `json:"requireTls,omitempty"`
+	KeySigned      *bool          `json:"keySigned,omitempty"`
+	Replay         *ReplayChange  `json:"replay,omitempty"`
 	AddSigningKeys []SigningKey   `json:"addSigningKeys,omitempty"`
 	AddPublishKeys []PublishKey   `json:"addPublishKeys,omitempty"`
 	AddAccessKeys  []AccessKey    `json:"addAccessKeys,omitempty"`
 	RemoveKeys     []string       `json:"removeKeys,omitempty"`
+}
+
+// A LimitsChange is what changes of an app's limits: what is nil stays.
+type LimitsChange struct {
+	Connections  *int     `json:"connections,omitempty"`
+	Channels     *int     `json:"channels,omitempty"`
+	MessageBytes *int     `json:"messageBytes,omitempty"`
+	ClientRate   *float64 `json:"clientRate,omitempty"`
+	ServerRate   *float64 `json:"serverRate,omitempty"`
+}
+
+// A ReplayChange is what changes of an app's replay: what is nil stays; both 0
+// is none.
+type ReplayChange struct {
+	Size    *int `json:"size,omitempty"`
+	Seconds *int `json:"seconds,omitempty"`
 }
 
 // An AuditEntry is one action of an operator, the app before and after without

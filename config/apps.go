@@ -1,12 +1,15 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/auth"
+	"github.com/earshot-io/earshot/tenant"
 )
 
 // Tenants makes the applications of the settings. Its error is Problems. A
@@ -35,7 +38,10 @@ func (c *Config) Tenants() ([]*earshot.App, error) {
 
 func (a *App) tenant(name string, p *Problems) *earshot.App {
 	out := &earshot.App{
-		Slug: a.Slug, Hosts: a.Hosts, Audience: a.Audience, Issuer: a.Issuer, Origins: a.Origins, ExpiryCloses: a.ExpiryCloses,
+		Slug: a.Slug, Name: cmp.Or(a.Name, a.Slug), Key: string(a.Key), Owners: a.Owners,
+		Hosts: a.Hosts, Audience: a.Audience, Issuer: a.Issuer, Origins: a.Origins, ExpiryCloses: a.ExpiryCloses,
+		RequireTLS: a.RequireTLS, KeySigned: a.KeySignedTokens, Limits: a.Limits.build(),
+		Replay: earshot.Replay{Size: a.Replay.Size, For: time.Duration(a.Replay.For)},
 	}
 	if !validSlug(a.Slug) {
 		p.add("%s.slug: %q is not 1 to 64 of a-z, 0-9 and -", name, a.Slug)
@@ -45,6 +51,7 @@ func (a *App) tenant(name string, p *Problems) *earshot.App {
 			p.add(`%s.origins[%d]: %q is not an origin such as "https://example.com"`, name, i, origin)
 		}
 	}
+	a.use(out, name, p)
 	a.keys(out, name, p)
 	var err error
 	if out.Unsigned, err = networks(a.UnsignedNetworks); err != nil {
@@ -55,6 +62,40 @@ func (a *App) tenant(name string, p *Problems) *earshot.App {
 		out.Rules = append(out.Rules, a.Channels[i].rule(fmt.Sprintf("%s.channels[%d]", name, i), p))
 	}
 	return out
+}
+
+func (l *AppLimits) build() earshot.Limits {
+	return earshot.Limits{
+		Connections: l.Connections, Channels: l.Channels, MessageBytes: int(l.MessageBytes), ClientRate: l.ClientRate, ServerRate: l.ServerRate,
+	}
+}
+
+// use checks who may use the app, and how much, and adds what it shares with
+// its own servers.
+func (a *App) use(out *earshot.App, name string, p *Problems) {
+	if a.Key != "" && !tenant.ValidKey(string(a.Key)) {
+		p.add("%s.key: it is not 1 to 64 letters, digits, - and _", name)
+	}
+	if len(a.Secrets) > 0 && a.Key == "" {
+		p.add("%s.secrets: they need a key", name)
+	}
+	for i, s := range a.Secrets {
+		if strings.TrimSpace(string(s)) == "" {
+			p.add("%s.secrets[%d]: it is empty", name, i)
+		}
+		out.Secrets = append(out.Secrets, string(s))
+	}
+	if a.KeySignedTokens && a.Key == "" {
+		p.add("%s.key_signed_tokens: there is no key", name)
+	}
+	for i, o := range a.Owners {
+		if o == "" || strings.Contains(o, ":") {
+			p.add("%s.owners[%d]: a name has no colon and is not empty", name, i)
+		}
+	}
+	if (a.Replay.Size > 0) != (a.Replay.For > 0) {
+		p.add("%s.replay: it needs both size and for, or neither", name)
+	}
 }
 
 // keys adds the app's keys. Each is checked by itself, so that one that is
@@ -87,10 +128,10 @@ func (a *App) keys(out *earshot.App, name string, p *Problems) {
 		}
 		out.AccessKeys = append(out.AccessKeys, made)
 	}
-	if len(a.SigningKeys) == 0 {
+	if len(a.SigningKeys)+len(a.Secrets) == 0 {
 		p.add("%s.signing_keys: there is none, so no client could connect; `earshot token key` makes one", name)
 	}
-	if len(a.PublishKeys)+len(a.AccessKeys) == 0 && !a.byToken {
+	if len(a.PublishKeys)+len(a.AccessKeys)+len(a.Secrets) == 0 && !a.byToken {
 		p.add("%s.publish_keys: there is none, so nothing could be published over HTTP; `earshot token key` makes one", name)
 	}
 }

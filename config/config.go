@@ -152,6 +152,17 @@ type Log struct {
 type App struct {
 	// Slug is its name on this server: a-z, 0-9 and -.
 	Slug string `toml:"slug"`
+	// Name is for people; without it, the slug is.
+	Name string `toml:"name"`
+	// Key names it to clients and publishers that have no slug, as Ex Pusher Lite's:
+	// 1 to 64 letters, digits, - and _.
+	Key Secret `toml:"key"`
+	// Secrets are what it shares with its own servers, the newest first: two while
+	// one is replaced. With key they may publish as Ex Pusher Lite's, and they verify
+	// the tokens of its clients.
+	Secrets []Secret `toml:"secrets"`
+	// Owners are the names of those who may see and change this app alone.
+	Owners []string `toml:"owners"`
 	// Hosts are host names that select it.
 	Hosts []string `toml:"hosts"`
 	// PublishKeys may publish by POST /publish, as bearer keys. Any secret may be
@@ -180,6 +191,18 @@ type App struct {
 	// unless the client has sent a newer one, and a subscription likewise with
 	// the token of its own that allowed it.
 	ExpiryCloses bool `toml:"expiry_closes"`
+	// RequireTLS refuses what did not come over TLS, to this server or to one of
+	// server.trusted_proxies, which says so by X-Forwarded-Proto.
+	RequireTLS bool `toml:"require_tls"`
+	// KeySignedTokens accepts tokens of Ex Pusher Lite's clients that are signed
+	// with key. That is unsafe: it is no secret, and who has it may do everything
+	// that a token can allow.
+	KeySignedTokens bool `toml:"key_signed_tokens"`
+	// Limits bound what it uses, on each node; 0 is no limit.
+	Limits AppLimits `toml:"limits"`
+	// Replay is what a new subscriber hears of what was said before, where its
+	// protocol has no history, as Phoenix.
+	Replay Replay `toml:"replay"`
 	// RecordEvents keeps events to be read from GET /events, without a webhook
 	// too; with one they can be read anyway.
 	RecordEvents bool `toml:"record_events"`
@@ -204,6 +227,29 @@ type Webhook struct {
 	// Events are the types that it is told, as in "messagePublished"; each * stands
 	// for any characters. Without any it is told all.
 	Events []string `toml:"events"`
+}
+
+// AppLimits bound what one application uses.
+type AppLimits struct {
+	// Connections is how many clients may be connected.
+	Connections int `toml:"connections"`
+	// Channels is how many subscriptions one connection may have.
+	Channels int `toml:"channels"`
+	// MessageBytes is how much data a message may have.
+	MessageBytes Bytes `toml:"message_bytes"`
+	// ClientRate is how many messages a second one connection may publish; it may
+	// have saved up ten seconds.
+	ClientRate float64 `toml:"client_rate"`
+	// ServerRate is how many messages a second the app's own servers may publish.
+	ServerRate float64 `toml:"server_rate"`
+}
+
+// Replay says what new subscribers hear of what was said before.
+type Replay struct {
+	// Size is how many messages at the most; 0 is none.
+	Size int `toml:"size"`
+	// For is how old they may be.
+	For Duration `toml:"for"`
 }
 
 // SigningKey is a key that tokens are verified with.

@@ -75,6 +75,11 @@ func TestLoad(t *testing.T) {
 	if a.Slug != "main" || !reflect.DeepEqual(a.PublishKeys, []string{"k1", "k2", "k3"}) || !a.ExpiryCloses || a.Audience != "me" {
 		t.Errorf("got %+v", a)
 	}
+	if a.Name != "Main" || a.Key != "main-key" || !reflect.DeepEqual(a.Secrets, []string{"k2"}) || !reflect.DeepEqual(a.Owners, []string{"ann", "bob"}) ||
+		!a.RequireTLS || !a.KeySigned || a.Replay != (earshot.Replay{Size: 20, For: 10 * time.Minute}) ||
+		a.Limits != (earshot.Limits{Connections: 100, Channels: 20, MessageBytes: 8192, ClientRate: 2.5, ServerRate: 500}) {
+		t.Errorf("got %+v", a)
+	}
 	if string(a.SigningKeys[0].Key) != "secret-secret-secret-secret-secret" {
 		t.Error("the key is not decoded")
 	}

@@ -52,6 +52,12 @@ func fillValue(to reflect.Value, from any, name string, p *Problems) {
 		if err := fillText(to, v); err != nil {
 			p.add("%s: %v", name, err)
 		}
+	case float64:
+		if to.Kind() != reflect.Float64 || v < 0 || math.IsInf(v, 0) || math.IsNaN(v) {
+			p.add("%s: %s is expected", name, describe(to.Type()))
+			return
+		}
+		to.SetFloat(v)
 	case int64:
 		fillInt(to, v, name, p)
 	case bool:
@@ -104,6 +110,12 @@ func fillInt(to reflect.Value, v int64, name string, p *Problems) {
 			return
 		}
 		to.SetInt(v)
+	case to.Kind() == reflect.Float64:
+		if v < 0 {
+			p.add("%s: %d is out of range", name, v)
+			return
+		}
+		to.SetFloat(float64(v))
 	default:
 		p.add("%s: %s is expected, not a number", name, describe(to.Type()))
 	}
@@ -177,6 +189,8 @@ func describe(t reflect.Type) string {
 		return "true or false"
 	case t.Kind() == reflect.Int:
 		return "a whole number"
+	case t.Kind() == reflect.Float64:
+		return "a number from 0"
 	case t.Kind() == reflect.String:
 		return "a text in quotes"
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:

@@ -128,6 +128,10 @@ func (c *Config) resolveSecrets(p *Problems) {
 	for i := range c.Apps {
 		a := &c.Apps[i]
 		name := fmt.Sprintf("apps[%d]", i)
+		c.resolve(&a.Key, name+".key", p)
+		for j := range a.Secrets {
+			c.resolve(&a.Secrets[j], fmt.Sprintf("%s.secrets[%d]", name, j), p)
+		}
 		for j := range a.PublishKeys {
 			c.resolve(&a.PublishKeys[j], fmt.Sprintf("%s.publish_keys[%d]", name, j), p)
 		}

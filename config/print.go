@@ -122,15 +122,22 @@ func (o *printer) sections(v reflect.Value) {
 	}
 }
 
-// fields writes a table: its values first, then the tables below it.
+// fields writes a table: its values first, then the tables below it, those that
+// are there once and those of lists.
 func (o *printer) fields(v reflect.Value, path string) {
 	for f, value := range v.Fields() {
-		if key := f.Tag.Get("toml"); key != "" && !isTables(value) {
+		if key := f.Tag.Get("toml"); key != "" && !isTables(value) && value.Kind() != reflect.Struct {
 			o.comment(v.Type(), f)
 			o.line("%s = %s", key, literal(value))
 		}
 	}
 	for f, value := range v.Fields() {
+		if value.Kind() == reflect.Struct {
+			o.gap()
+			o.comment(v.Type(), f)
+			o.line("[%s.%s]", path, f.Tag.Get("toml"))
+			o.fields(value, path+"."+f.Tag.Get("toml"))
+		}
 		if isTables(value) {
 			for i := range value.Len() {
 				o.gap()
@@ -166,6 +173,8 @@ func literal(v reflect.Value) string {
 		return strconv.FormatBool(v.Bool())
 	case reflect.Int:
 		return strconv.FormatInt(v.Int(), 10)
+	case reflect.Float64:
+		return strconv.FormatFloat(v.Float(), 'f', -1, 64)
 	case reflect.Slice:
 		parts := make([]string, v.Len())
 		for i := range parts {

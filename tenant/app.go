@@ -30,6 +30,14 @@ type App struct {
 	ExpiryCloses bool     `json:"expiryCloses,omitzero"`
 	// Channels are the rules; the first that matches counts.
 	Channels []Rule `json:"channels,omitempty"`
+	// Limits bound what it uses; nil is none of its own.
+	Limits *Limits `json:"limits,omitempty"`
+	// Owners are the names of those who may see and change this app alone.
+	Owners []string `json:"owners,omitempty"`
+	// RequireTLS and KeySigned are as in earshot.App, and so is Replay; nil for none.
+	RequireTLS bool    `json:"requireTls,omitzero"`
+	KeySigned  bool    `json:"keySigned,omitzero"`
+	Replay     *Replay `json:"replay,omitempty"`
 	// PublishKeys, SigningKeys and AccessKeys are its keys, Secrets what it shares
 	// with its own server; the newest first.
 	PublishKeys []PublishKey `json:"publishKeys,omitempty"`
@@ -52,6 +60,22 @@ type Rule struct {
 	BeforeDisk bool `json:"beforeDisk,omitzero"`
 	// Open is what needs no grant: "subscribe", "publish".
 	Open []string `json:"open,omitempty"`
+}
+
+// Limits are those of earshot.Limits. 0 is no limit.
+type Limits struct {
+	Connections  int     `json:"connections,omitzero"`
+	Channels     int     `json:"channels,omitzero"`
+	MessageBytes int     `json:"messageBytes,omitzero"`
+	ClientRate   float64 `json:"clientRate,omitzero"`
+	ServerRate   float64 `json:"serverRate,omitzero"`
+}
+
+// A Replay says what new subscribers hear of what was said before: up to Size
+// messages of the last Seconds.
+type Replay struct {
+	Size    int `json:"size"`
+	Seconds int `json:"seconds"`
 }
 
 // A PublishKey is a bearer key of which only a digest is kept.
@@ -144,7 +168,17 @@ func (a *App) clone() *App {
 // build makes what the server works with. The app was checked.
 func (a *App) build() (*earshot.App, error) {
 	out := &earshot.App{
-		Slug: a.Slug, Hosts: a.Hosts, Origins: a.Origins, Audience: a.Audience, Issuer: a.Issuer, ExpiryCloses: a.ExpiryCloses,
+		Slug: a.Slug, ID: a.ID, Name: a.Name, Key: a.Key, Owners: a.Owners, Hosts: a.Hosts, Origins: a.Origins,
+		Audience: a.Audience, Issuer: a.Issuer, ExpiryCloses: a.ExpiryCloses, RequireTLS: a.RequireTLS, KeySigned: a.KeySigned,
+	}
+	if l := a.Limits; l != nil {
+		out.Limits = earshot.Limits(*l)
+	}
+	if r := a.Replay; r != nil {
+		out.Replay = earshot.Replay{Size: r.Size, For: time.Duration(r.Seconds) * time.Second}
+	}
+	for _, k := range a.Secrets {
+		out.Secrets = append(out.Secrets, string(k.Secret))
 	}
 	for i := range a.Channels {
 		out.Rules = append(out.Rules, a.Channels[i].build())

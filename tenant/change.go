@@ -24,12 +24,33 @@ type Change struct {
 	Issuer       *string   `json:"issuer"`
 	ExpiryCloses *bool     `json:"expiryCloses"`
 	Channels     *[]Rule   `json:"channels"`
+	Owners       *[]string `json:"owners"`
+	RequireTLS   *bool     `json:"requireTls"`
+	KeySigned    *bool     `json:"keySigned"`
+	// Limits and Replay change what they name.
+	Limits *LimitsChange `json:"limits"`
+	Replay *ReplayChange `json:"replay"`
 	// AddSigningKeys are put before those that there are, AddPublishKeys and
 	// AddAccessKeys likewise; RemoveKeys are ids of keys and secrets of any kind.
 	AddSigningKeys []SigningKey `json:"addSigningKeys"`
 	AddPublishKeys []PublishKey `json:"addPublishKeys"`
 	AddAccessKeys  []AccessKey  `json:"addAccessKeys"`
 	RemoveKeys     []string     `json:"removeKeys"`
+}
+
+// A LimitsChange is what changes of Limits: what is nil stays, 0 is no limit.
+type LimitsChange struct {
+	Connections  *int     `json:"connections"`
+	Channels     *int     `json:"channels"`
+	MessageBytes *int     `json:"messageBytes"`
+	ClientRate   *float64 `json:"clientRate"`
+	ServerRate   *float64 `json:"serverRate"`
+}
+
+// A ReplayChange is what changes of Replay: what is nil stays; both 0 is none.
+type ReplayChange struct {
+	Size    *int `json:"size"`
+	Seconds *int `json:"seconds"`
 }
 
 // Update changes an app, and returns it with its secrets. A revision that is not
@@ -47,6 +68,11 @@ func (c *Change) apply(a *App) error {
 	set(&a.Issuer, c.Issuer)
 	set(&a.ExpiryCloses, c.ExpiryCloses)
 	set(&a.Channels, c.Channels)
+	set(&a.Owners, c.Owners)
+	set(&a.RequireTLS, c.RequireTLS)
+	set(&a.KeySigned, c.KeySigned)
+	c.Limits.apply(a)
+	c.Replay.apply(a)
 	for _, id := range c.RemoveKeys {
 		if !a.removeKey(id) {
 			return invalid("KEY_NOT_FOUND", "the app has no key of the id %q", id)
@@ -56,6 +82,37 @@ func (c *Change) apply(a *App) error {
 	a.PublishKeys = slices.Concat(c.AddPublishKeys, a.PublishKeys)
 	a.AccessKeys = slices.Concat(c.AddAccessKeys, a.AccessKeys)
 	return a.digest()
+}
+
+func (c *LimitsChange) apply(a *App) {
+	if c == nil {
+		return
+	}
+	var next Limits
+	set(&next, a.Limits)
+	set(&next.Connections, c.Connections)
+	set(&next.Channels, c.Channels)
+	set(&next.MessageBytes, c.MessageBytes)
+	set(&next.ClientRate, c.ClientRate)
+	set(&next.ServerRate, c.ServerRate)
+	a.Limits = &next
+	if next == (Limits{}) {
+		a.Limits = nil
+	}
+}
+
+func (c *ReplayChange) apply(a *App) {
+	if c == nil {
+		return
+	}
+	var next Replay
+	set(&next, a.Replay)
+	set(&next.Size, c.Size)
+	set(&next.Seconds, c.Seconds)
+	a.Replay = &next
+	if next == (Replay{}) {
+		a.Replay = nil
+	}
 }
 
 func set[T any](to, from *T) {

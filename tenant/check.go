@@ -18,6 +18,9 @@ const (
 	// leastKey is how long a publish key must be that is brought along: its digest
 	// could be guessed otherwise.
 	leastKey = 32
+	// maxReplay and maxReplayFor bound what a new subscriber is sent first.
+	maxReplay    = 1000
+	maxReplayFor = 7 * 24 * 60 * 60
 	// MaxSize is how many bytes an app may have as it is stored.
 	MaxSize = 64 << 10
 )
@@ -42,10 +45,10 @@ func (a *App) check() error {
 	switch {
 	case strings.TrimSpace(a.Name) == "" || utf8.RuneCountInString(a.Name) > maxName || !utf8.ValidString(a.Name):
 		return invalid("NAME", "a name has 1 to 255 characters")
-	case !keyText(a.Key):
+	case !ValidKey(a.Key):
 		return invalid("KEY", "a key has 1 to 64 letters, digits, - and _")
-	case max(len(a.Hosts), len(a.Origins), len(a.Channels)) > maxList:
-		return invalid("TOO_MANY", "an app may have 100 hosts, origins and channel rules each")
+	case max(len(a.Hosts), len(a.Origins), len(a.Channels), len(a.Owners)) > maxList:
+		return invalid("TOO_MANY", "an app may have 100 hosts, origins, owners and channel rules each")
 	case max(len(a.PublishKeys), len(a.SigningKeys), len(a.AccessKeys), len(a.Secrets)) > maxKeys:
 		return invalid("TOO_MANY", "an app may have 16 keys of each kind")
 	}
@@ -64,10 +67,31 @@ func (a *App) check() error {
 			return err
 		}
 	}
+	if err := a.checkUse(); err != nil {
+		return err
+	}
 	return a.checkKeys()
 }
 
-func keyText(s string) bool {
+// checkUse checks who may use the app, and how much.
+func (a *App) checkUse() error {
+	for _, o := range a.Owners {
+		if o == "" || len(o) > maxName || strings.Contains(o, ":") || !utf8.ValidString(o) {
+			return invalid("OWNER", "the name of an owner has 1 to 255 bytes and no colon")
+		}
+	}
+	if l := a.Limits; l != nil && (min(l.Connections, l.Channels, l.MessageBytes) < 0 || min(l.ClientRate, l.ServerRate) < 0) {
+		return invalid("LIMITS", "limits are numbers from 0, which is no limit")
+	}
+	if r := a.Replay; r != nil && (r.Size < 1 || r.Size > maxReplay || r.Seconds < 1 || r.Seconds > maxReplayFor) {
+		return invalid("REPLAY", "replay has a size from 1 to 1000 and seconds from 1 to 604800, which is a week")
+	}
+	return nil
+}
+
+// ValidKey reports whether an app's key can be so: 1 to 64 letters, digits, - and
+// _, which need no escaping in addresses, and hold no colon.
+func ValidKey(s string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 	return s != "" && len(s) <= 64 && strings.Trim(s, letters) == ""
 }
@@ -93,7 +117,7 @@ func (r *Rule) check() error {
 func (a *App) checkKeys() error {
 	seen := map[string]bool{}
 	for _, k := range a.SigningKeys {
-		if k.ID != "" && !keyText(k.ID) {
+		if k.ID != "" && !ValidKey(k.ID) {
 			return invalid("SIGNING_KEY", "the id of a signing key has up to 64 letters, digits, - and _")
 		}
 		if (k.Secret == "") == (k.PublicKey == "") || strings.HasPrefix(k.Alg, "HS") != (k.Secret != "") {

@@ -42,7 +42,6 @@ type Live struct {
 
 	mu      sync.Mutex
 	known   map[string]*known // by slug
-	byKey   map[string]*known // those that are served
 	served  map[string]*known
 	refused map[string]string // by slug: why it is not served
 	changes uint64            // that were applied
@@ -57,7 +56,6 @@ type Live struct {
 type known struct {
 	slug string
 	id   int64
-	key  string
 	// app is nil if it is not to be served, problem why it cannot be.
 	app     *earshot.App
 	problem string
@@ -188,7 +186,7 @@ func (l *Live) understand(r *hub.Record, slug string) *known {
 	}
 	k := &known{slug: slug}
 	if err == nil {
-		k.id, k.key = got.App.ID, got.App.Key
+		k.id = got.App.ID
 		if got.App.Active {
 			k.app, err = got.App.build()
 		}
@@ -210,15 +208,12 @@ func (l *Live) apply(conns Connections) {
 		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.slug, b.slug))
 	})
 	apps := slices.Clone(l.first)
-	served, refused, keys := map[string]*known{}, map[string]string{}, map[string]*known{}
+	served, refused := map[string]*known{}, map[string]string{}
 	for _, k := range inOrder {
 		switch {
 		case k.problem != "":
 			refused[k.slug] = k.problem
-		case k.app != nil && keys[k.key] != nil:
-			refused[k.slug] = "another app has its key"
 		case k.app != nil:
-			keys[k.key] = k
 			served[k.slug] = k
 			apps = append(apps, k.app)
 		}
@@ -233,7 +228,7 @@ func (l *Live) apply(conns Connections) {
 		}
 	}
 	l.tell(conns, served)
-	l.byKey, l.served, l.refused = keys, served, refused
+	l.served, l.refused = served, refused
 	l.changes++
 }
 
@@ -266,17 +261,12 @@ func (l *Live) reserved(slug string) (reason string, ok bool) {
 
 // fits reports, as Conflict or Invalid, why an app could not be served beside
 // the others that this node knows.
-func (l *Live) fits(a *App, built *earshot.App) error {
+func (l *Live) fits(built *earshot.App) error {
 	if err := l.directory.Check(built); err != nil {
 		return &earshot.Error{Code: earshot.Invalid, Reason: "APP", Text: err.Error()}
 	}
 	if err := l.directory.Fits(built); err != nil {
 		return &earshot.Error{Code: earshot.Conflict, Reason: "TAKEN", Text: err.Error()}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if k := l.byKey[a.Key]; k != nil && k.slug != a.Slug {
-		return &earshot.Error{Code: earshot.Conflict, Reason: "TAKEN", Text: "another app has this key"}
 	}
 	return nil
 }

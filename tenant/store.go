@@ -209,7 +209,7 @@ func (s *Store) fits(a *App) error {
 	if err != nil {
 		return err
 	}
-	return s.live.fits(a, built)
+	return s.live.fits(built)
 }
 
 // change reads an app, changes and writes it, under the audit trail. A revision
