@@ -73,18 +73,12 @@ type settable struct {
 	Host   []string `help:"A host name that selects it; may be repeated." placeholder:"HOST" sep:"none"`
 	Origin []string `help:"A browser origin that may connect; may be repeated." placeholder:"ORIGIN" sep:"none"`
 	Live   []string `help:"A pattern of channels that are live; may be repeated." placeholder:"PATTERN" sep:"none"`
-}
-
-func (s *settable) rules() []client.ChannelRule {
-	var all []client.ChannelRule
-	for _, match := range s.Live {
-		all = append(all, client.ChannelRule{Match: match, Live: true})
-	}
-	return all
+	bounds
 }
 
 type appCreateCmd struct {
 	Slug  string `arg:"" help:"Its name on the server: a-z, 0-9 and -."`
+	Key   string `help:"What names it to clients that have no slug; drawn if not given." placeholder:"KEY"`
 	Reuse bool   `help:"Take the slug of an app that was deleted, and what is stored under it."`
 	settable
 	operated
@@ -93,9 +87,7 @@ type appCreateCmd struct {
 // Run makes an app.
 func (c *appCreateCmd) Run(w *world) error {
 	return c.on(w, func(ctx context.Context, admin *client.Admin) error {
-		made, err := admin.Create(ctx, &client.App{
-			Slug: c.Slug, Name: c.Name, Active: true, Hosts: c.Host, Origins: c.Origin, Channels: c.rules(),
-		}, c.Reuse)
+		made, err := admin.Create(ctx, c.app(), c.Reuse)
 		if err != nil {
 			return err
 		}
@@ -185,18 +177,7 @@ func (c *appUpdateCmd) Run(w *world) error {
 
 // into adds what the flags say.
 func (c *appUpdateCmd) into(change *client.AppChange) {
-	if c.Name != "" {
-		change.Name = &c.Name
-	}
-	if len(c.Host) > 0 {
-		change.Hosts = &c.Host
-	}
-	if len(c.Origin) > 0 {
-		change.Origins = &c.Origin
-	}
-	if rules := c.rules(); rules != nil {
-		change.Channels = &rules
-	}
+	c.settable.into(change)
 	if c.Enable || c.Disable {
 		change.Active = &c.Enable
 	}

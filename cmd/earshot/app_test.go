@@ -12,6 +12,8 @@ import (
 	"github.com/earshot-io/earshot/tenant"
 )
 
+func first(a, _ string) string { return a }
+
 // TestApp leads an app through its life on a development server, by the command
 // line.
 func TestApp(t *testing.T) {
@@ -56,6 +58,18 @@ func TestApp(t *testing.T) {
 	app(1, "show", "shop")
 	app(0, "import", "--reuse", file)
 	publishSoon(t, f.URL, key, 0)
+	bounded := parse(first(app(0, "update", "shop", "--owner", "ann", "--require-tls", "--client-rate", "2.5", "--connections", "7", "--replay-size", "5", "--replay-for", "1m")))
+	if bounded.Owners[0] != "ann" || !bounded.RequireTLS || *bounded.Limits != (client.AppLimits{ClientRate: 2.5, Connections: 7}) || *bounded.Replay != (client.AppReplay{Size: 5, Seconds: 60}) {
+		t.Errorf("bounded is %+v", bounded)
+	}
+	bounded = parse(first(app(0, "update", "shop", "--no-require-tls", "--connections", "0", "--replay-size", "0")))
+	if bounded.RequireTLS || *bounded.Limits != (client.AppLimits{ClientRate: 2.5}) || bounded.Replay != nil || bounded.Owners[0] != "ann" {
+		t.Errorf("bounded is %+v", bounded)
+	}
+	made = parse(first(app(0, "create", "other", "--key", "other-key", "--server-rate", "3", "--key-signed", "--replay-size", "2", "--replay-for", "2m")))
+	if made.Key != "other-key" || made.Limits.ServerRate != 3 || !made.KeySigned || made.Replay.Seconds != 120 {
+		t.Errorf("made is %+v", made)
+	}
 	if out, _ := app(0, "update", "shop", "--disable"); parse(out).Active {
 		t.Error("it is not disabled")
 	}
