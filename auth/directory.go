@@ -21,9 +21,10 @@ type Directory struct {
 }
 
 // NewDirectory makes a directory of apps, the first of which is the default. It
-// fails if two apps claim the same slug, host, key, key id, publish key or access
-// key, if a key has a colon or a slash, if a publish key is empty, if an access key cannot be named in a signature, or
-// if a signing key is not what its algorithm needs.
+// fails if two apps claim the same slug, host, key, key id, publish key, access
+// key or gateway, if a key has a colon or a slash, if a publish key is empty, if an
+// access key cannot be named in a signature, or if a signing key is not what its
+// algorithm needs.
 func NewDirectory(apps []*earshot.App) (*Directory, error) {
 	d := &Directory{}
 	d.now.Store(emptySnapshot(0))

@@ -19,12 +19,14 @@ type snapshot struct {
 	// publishKeys are found by hash, so that the time it takes tells nothing.
 	publishKeys map[[sha256.Size]byte]*earshot.App
 	accessKeys  map[string]access
+	gateways    gateways
 }
 
 func emptySnapshot(size int) *snapshot {
 	return &snapshot{
 		apps: make([]*earshot.App, 0, size), parts: make(map[string]*part, size), hosts: map[string]*earshot.App{},
 		keys: make(map[string]*earshot.App, size), keyIDs: make(map[string]*earshot.App, size), publishKeys: make(map[[sha256.Size]byte]*earshot.App, size), accessKeys: map[string]access{},
+		gateways: gateways{map[string]gateway{}, map[string]gateway{}},
 	}
 }
 
@@ -35,6 +37,8 @@ type part struct {
 	keys   []*key // in their order
 	sums   [][sha256.Size]byte
 	access map[string]access
+	// gateways are its WebSocket APIs.
+	gateways gateways
 }
 
 // newPart checks what can be checked without other apps.
@@ -65,6 +69,9 @@ func newPart(a *earshot.App) (*part, error) {
 		p.keys = append(p.keys, made)
 	}
 	if err := p.addSums(); err != nil {
+		return nil, err
+	}
+	if err := p.addGateways(); err != nil {
 		return nil, err
 	}
 	var err error
@@ -134,7 +141,7 @@ func (s *snapshot) clashBeside(p *part, slug string) error {
 			return fmt.Errorf("the apps %q and %q both have the access key %q", other.Slug, p.app.Slug, id)
 		}
 	}
-	return nil
+	return s.gatewayClash(p, taken)
 }
 
 // take adds a part that does not clash.
@@ -159,6 +166,7 @@ func (s *snapshot) take(p *part) {
 	for id, k := range p.access {
 		s.accessKeys[id] = k
 	}
+	s.gateways.take(p)
 }
 
 func (s *snapshot) first() *earshot.App {
