@@ -3,6 +3,7 @@ package earshot
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -148,14 +149,35 @@ type Rule struct {
 	Open Action
 }
 
-// Rule returns the first rule that matches channel, else one that makes it logged.
+// Rule returns the first rule that matches channel. Where none does, a topic is
+// live, and a public topic of this app open to everybody who may connect; every
+// other channel is logged. It is the same for all protocols.
 func (a *App) Rule(channel string) *Rule {
 	for i := range a.Rules {
 		if a.Rules[i].Channel.Match(channel) {
 			return &a.Rules[i]
 		}
 	}
-	return &defaultRule
+	switch {
+	case !IsTopic(channel):
+		return &loggedRule
+	case a.isPublic(channel):
+		return &publicRule
+	}
+	return &topicRule
 }
 
-var defaultRule Rule
+// What channels are where no rule says it. Nobody changes them.
+var (
+	loggedRule Rule
+	topicRule  = Rule{Live: true}
+	publicRule = Rule{Live: true, Open: Subscribe | Publish}
+)
+
+// isPublic reports whether a topic is one of the app's public ones: "public:SLUG",
+// perhaps with ":" and anything behind it.
+func (a *App) isPublic(topic string) bool {
+	scope, rest, _ := strings.Cut(topic, ":")
+	slug, _, _ := strings.Cut(rest, ":")
+	return scope == "public" && slug == a.Slug
+}

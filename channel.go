@@ -29,3 +29,11 @@ func CheckChannel(name string) error {
 	}
 	return nil
 }
+
+// IsTopic reports whether a channel's name has the form of a topic, as Phoenix
+// Channels and Ex Pusher Lite have them: a scope, a colon and more, as in
+// "room:lobby". A colon behind a dot, as in "presence.room:1", makes none.
+func IsTopic(channel string) bool {
+	i := strings.IndexAny(channel, ".:")
+	return i >= 0 && channel[i] == ':'
+}

@@ -36,3 +36,40 @@ func FuzzCheckChannel(f *testing.F) {
 		}
 	})
 }
+
+// TestRuleOfNone is what channels are where no rule says it.
+func TestRuleOfNone(t *testing.T) {
+	all := Subscribe | Publish
+	a := &App{Slug: "shop"}
+	ruled := &App{Slug: "shop", Rules: []Rule{{Channel: Glob("public:shop*")}, {Channel: Glob("room:logged")}}}
+	for _, c := range []struct {
+		channel string
+		live    bool
+		open    Action
+		ruled   bool // live where the rules say logged
+	}{
+		{"chat", false, 0, false},
+		{"presence.room:1", false, 0, false},
+		{"a.b", false, 0, false},
+		{"", false, 0, false},
+		{"room:lobby", true, 0, true},
+		{"room:logged", true, 0, false},
+		{":", true, 0, true},
+		{"room:1.2", true, 0, true},
+		{"private:shop", true, 0, true},
+		{"public:shop", true, all, false},
+		{"public:shop:x:y", true, all, false},
+		{"public:shops", true, 0, false},
+		{"public:other", true, 0, true},
+		{"public:", true, 0, true},
+		{"public", false, 0, false},
+		{"Public:shop", true, 0, true},
+	} {
+		if r := a.Rule(c.channel); r.Live != c.live || r.Open != c.open {
+			t.Errorf("%q is %+v", c.channel, r)
+		}
+		if r := ruled.Rule(c.channel); r.Live != c.ruled || r.Open != 0 {
+			t.Errorf("%q, with rules, is %+v", c.channel, r)
+		}
+	}
+}
