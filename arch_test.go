@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 	"transport":         {".", "hub"},
 	"ws":                {".", "hub", "auth", "proto", "transport"},
 	"stream":            {".", "hub", "proto", "transport"},
-	"longpoll":          {".", "hub", "proto"},
+	"longpoll":          {".", "hub", "auth", "proto"},
 	"api":               {".", "hub", "auth", "auth/sigv4", "entry", "reaction", "tenant", "webhook"},
 	"console":           {},
 	"client":            {".", "auth"},

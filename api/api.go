@@ -42,6 +42,8 @@ type Deps struct {
 	// Client says from where a request came, behind proxies too, and whether by
 	// TLS; nil if nobody knows.
 	Client func(*http.Request) (addr netip.Addr, secure bool)
+	// Gate judges requests that do not come over TLS; nil judges too.
+	Gate *auth.Gate
 	// Events are told to webhooks and read as a stream; nil if none are recorded.
 	Events *webhook.Events
 	// Ready returns nil when the server serves, else a word why it does not:
@@ -64,6 +66,7 @@ type API struct {
 	operator  *auth.Operator
 	tenants   *tenant.Store
 	client    func(*http.Request) (netip.Addr, bool)
+	gate      *auth.Gate
 	events    *webhook.Events
 	streams   atomic.Int64 // being read
 	ready     func() error
@@ -75,7 +78,7 @@ type API struct {
 func New(d Deps) *API {
 	return &API{
 		hub: d.Hub, apps: d.Apps, storage: d.Storage, entries: d.Entries, reactions: d.Reactions, schedule: d.Schedule, schedules: d.Schedules, client: d.Client,
-		operator: d.Operator, tenants: d.Tenants,
+		operator: d.Operator, tenants: d.Tenants, gate: d.Gate,
 		events: d.Events, ready: d.Ready, sources: d.Metrics, log: d.Log,
 	}
 }
@@ -103,7 +106,11 @@ func (a *API) Routes(handle func(pattern string, h http.Handler)) {
 func (a *API) keyed(do func(http.ResponseWriter, *http.Request, *earshot.App) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		app, err := a.authenticate(r)
+		moved := false
 		if err == nil {
+			moved, err = a.gate.Call(w, r, app)
+		}
+		if err == nil && !moved {
 			err = do(w, r, app)
 		}
 		if err != nil {

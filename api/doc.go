@@ -21,6 +21,11 @@
 // KEY. The key names the app; where the request's host names another, it is
 // refused.
 //
+// An app may require TLS (earshot.App.RequireTLS). What does not come over it, to
+// this server or to a proxy that it trusts, is 403 TLS_REQUIRED, for Lambda an
+// AccessDeniedException; a GET or HEAD is sent to https:// by 308 instead, on the
+// same host and the usual port.
+//
 // Schedules are {"schedules":[{"id","scheduleArn","at","channel","event","key"}…],
 // "more"}, a hundred at the most, in the order in which they were made: more behind
 // one is asked for by ?after=ID. What is just being carried out cannot be taken

@@ -80,6 +80,9 @@ func (in *invocation) serve() error {
 		return &earshot.Error{Code: earshot.Unavailable, Reason: "NOT_READY", Text: "the server is " + err.Error(), RetryAfter: retrySoon}
 	}
 	body, err := in.authenticate()
+	if err == nil {
+		err = in.api.gate.Request(in.r, in.app)
+	}
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/api"
+	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/engine/nats"
 	"github.com/earshot-io/earshot/schedule"
 	"github.com/earshot-io/earshot/transport"
@@ -40,6 +41,14 @@ func handshakeFigures(s *ws.Server, l *transport.Limits) api.Source {
 		}
 		slices.SortFunc(m.Samples, func(a, b api.Sample) int { return strings.Compare(a.Label, b.Label) })
 		add(m)
+	}
+}
+
+func gateFigures(g *auth.Gate) api.Source {
+	return func(add func(api.Metric)) {
+		origins, plain := g.Refused()
+		add(api.Counter("earshot_origins_refused_total", "Clients from an origin that their app does not list; the log says which.", origins))
+		add(api.Counter("earshot_plain_refused_total", "Requests and clients that did not come over the TLS that their app requires.", plain))
 	}
 }
 

@@ -88,9 +88,10 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 		return nil, err
 	}
 	from := transport.Proxies(proxies).Client
+	gate := auth.NewGate(auth.GateConfig{Client: from, Settings: a.config.Path(), Log: a.log})
 	endpoints, err := a.speak(proto.Deps{
 		Hub: a.hub, Apps: a.apps, Tokens: auth.NewVerifier(a.apps, a.engine), Entries: kept.entries, Reactions: kept.reactions,
-		Schedule: clientScheduler{scheduler{kept}}, Client: from, Log: a.log,
+		Schedule: clientScheduler{scheduler{kept}}, Client: from, Gate: gate, Log: a.log,
 	})
 	if err != nil {
 		return nil, err
@@ -104,7 +105,7 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 			PingEvery: pingEvery(time.Duration(a.config.WebSocket.PingEvery)), MaxMessage: int(a.config.WebSocket.MaxMessage),
 			Deflate: a.config.WebSocket.Compression, Proxies: proxies,
 		},
-		ws.Deps{Hub: a.hub, Transport: carrier, Limits: limits, Apps: a.apps, Log: a.log}, endpoints,
+		ws.Deps{Hub: a.hub, Transport: carrier, Limits: limits, Apps: a.apps, Gate: gate, Log: a.log}, endpoints,
 	)
 	if err != nil {
 		return nil, err
@@ -113,9 +114,9 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 	served := api.New(api.Deps{
 		Hub: a.hub, Apps: a.apps, Storage: storage{kept}, Entries: kept.entries, Reactions: reactions{kept},
 		Schedule: scheduler{kept}, Schedules: scheduler{kept}, Ready: a.whyNot, Log: a.log, Client: from, Events: events,
-		Operator: a.operator, Tenants: a.tenants,
+		Operator: a.operator, Tenants: a.tenants, Gate: gate,
 		Metrics: []api.Source{
-			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), engineFigures(a.engine),
+			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), gateFigures(gate), engineFigures(a.engine),
 			api.ProcessFigures(), eventFigures(events), scheduleFigures(kept.timers),
 			tenantFigures(a.live, a.operator),
 		},

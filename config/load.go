@@ -49,6 +49,9 @@ func (c *Config) Load(path string, env Environment) error {
 	return p.or()
 }
 
+// Path is the file that the settings were read from, empty if there was none.
+func (c *Config) Path() string { return c.path }
+
 func (c *Config) readFile(path string, p *Problems) error {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/hub"
 	"github.com/earshot-io/earshot/proto"
 )
@@ -17,6 +18,8 @@ type Config struct {
 	// MaxSessions is how many sessions there may be at once, since they cost
 	// their clients nothing; 10,000 by default.
 	MaxSessions int
+	// Gate judges who comes to an app without TLS, or from an origin; nil judges too.
+	Gate *auth.Gate
 }
 
 // A Server holds the sessions of one protocol on this node. Its methods may be
@@ -45,7 +48,8 @@ func New(h *hub.Hub, p proto.Protocol, c Config) *Server {
 }
 
 // Open begins a session with the client of a request. It fails as the
-// protocol's Admit does (with a *proto.Refusal, perhaps), with Limited, or with
+// protocol's Admit does (with a *proto.Refusal, perhaps), with Forbidden for a
+// client that may not come to its app this way (auth.Gate), with Limited, or with
 // Shutdown. A protocol that refuses in its own frames gets a session: the first
 // poll is answered with its farewell.
 func (s *Server) Open(ctx context.Context, r *proto.Request) (*Session, error) {
@@ -85,9 +89,18 @@ func (s *Server) free(id earshot.ConnID) {
 }
 
 func (s *Server) begin(ctx context.Context, r *proto.Request) (*Session, error) {
+	origin := r.HTTP.Header.Get("Origin")
+	if err := s.config.Gate.Admit(r.App, origin, r.Secure); err != nil {
+		return nil, err
+	}
 	a, err := s.protocol.Admit(ctx, r)
 	if err != nil {
 		return nil, err
+	}
+	if a.App != r.App {
+		if err := s.config.Gate.Admit(a.App, origin, r.Secure); err != nil {
+			return nil, err
+		}
 	}
 	shard := s.hub.NextShard()
 	sess := &Session{server: s, shard: shard, header: a.Header, receiving: make(chan struct{}, 1)}

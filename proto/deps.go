@@ -27,6 +27,10 @@ type Deps struct {
 	Reactions *reaction.Store
 	// Schedule carries out later what is asked for now; nil where nothing does.
 	Schedule Scheduler
+	// Gate judges whether a client may come to an app the way it does: an adapter
+	// asks it about an app that nobody knew at the handshake, and about HTTP requests
+	// of its own. Nil judges too.
+	Gate *auth.Gate
 	// Gateways calls the integrations and authorizers of WebSocket APIs; nil where
 	// there are none.
 	Gateways gateway.Backend

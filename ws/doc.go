@@ -16,7 +16,8 @@
 // within Config.HandshakeTime, and chooses the subprotocol. A refusal is an HTTP
 // answer: a *proto.Refusal as it stands, any other error by its code as
 // {"error":{"code":"…","message":"…"}}, with Retry-After where coming back helps.
-// An Origin that the application does not list is refused; a client without an
+// What did not come over TLS to an application that requires it is refused with 403,
+// and so is an Origin that the application does not list; a client without an
 // Origin is no browser and is not.
 //
 // # Frames

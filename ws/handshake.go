@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"net/textproto"
 	"strings"
-
-	"github.com/earshot-io/earshot"
 )
 
 // maxURL bounds the request target; the token is in it.
@@ -99,9 +97,4 @@ func answer(key, subprotocol, extensions string, more http.Header) []byte {
 	_ = more.WriteSubset(&b, own) // a Buffer takes everything
 	b.WriteString("\r\n")
 	return b.Bytes()
-}
-
-// originAllowed judges a browser's Origin by what an application lists.
-func originAllowed(a *earshot.App, r *http.Request) bool {
-	return a == nil || a.AllowsOrigin(r.Header.Get("Origin"))
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/hub"
 	"github.com/earshot-io/earshot/proto"
 	"github.com/earshot-io/earshot/transport"
@@ -40,7 +41,9 @@ type Deps struct {
 	Transport *transport.Transport
 	Limits    *transport.Limits
 	Apps      Apps
-	Log       *slog.Logger
+	// Gate judges who comes to an app without TLS, or from an origin; nil judges too.
+	Gate *auth.Gate
+	Log  *slog.Logger
 }
 
 // A Server answers upgrades. Its methods may be called concurrently.
@@ -182,8 +185,6 @@ type handshake struct {
 	yes      proto.Admission
 }
 
-var errOrigin = &earshot.Error{Code: earshot.Forbidden, Reason: "ORIGIN", Text: "this origin may not connect"}
-
 // run admits, and opens the connection. An error is one that can still be
 // answered.
 func (h *handshake) run(w http.ResponseWriter) (err error) {
@@ -202,24 +203,32 @@ func (h *handshake) run(w http.ResponseWriter) (err error) {
 // admit lets the protocol judge, within the time for it.
 func (h *handshake) admit() (err error) {
 	r := h.request.HTTP
-	if !originAllowed(h.request.App, r) {
-		return errOrigin
+	if err := h.pass(h.request.App); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), max(h.server.config.HandshakeTime, h.endpoint.Entry.AdmitTime))
 	defer cancel()
 	if h.yes, err = h.endpoint.Protocol.Admit(ctx, h.request); err != nil {
 		return err
 	}
-	switch sub := h.yes.Subprotocol; {
-	case h.yes.App != h.request.App && !originAllowed(h.yes.App, r):
-		return errOrigin
-	case sub != "" && !slices.Contains(h.request.Subprotocols, sub):
+	if sub := h.yes.Subprotocol; sub != "" && !slices.Contains(h.request.Subprotocols, sub) {
 		return fmt.Errorf("%s chose the subprotocol %q, which was not offered", h.endpoint.Entry.Name, sub)
+	}
+	if h.yes.App != h.request.App {
+		if err := h.pass(h.yes.App); err != nil {
+			return err
+		}
 	}
 	if id := h.yes.Identity; id != nil && id.HasUID && h.yes.App != nil {
 		h.ticket, err = h.ticket.Known(h.yes.App.Slug, id.UID)
 	}
 	return err
+}
+
+// pass judges the way by which the client came to an app; nil for one that is not
+// known yet.
+func (h *handshake) pass(a *earshot.App) error {
+	return h.server.Gate.Admit(a, h.request.HTTP.Header.Get("Origin"), h.request.Secure)
 }
 
 // open answers yes, and begins the dialogue.

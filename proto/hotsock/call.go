@@ -21,6 +21,8 @@ type question struct {
 	Request   string     `cbor:"4,keyasint"`
 	Remote    netip.Addr `cbor:"5,keyasint"`
 	UserAgent string     `cbor:"6,keyasint"`
+	// Secure says that it came over TLS. A node that does not tell has not asked.
+	Secure bool `cbor:"7,keyasint"`
 
 	id earshot.ConnID
 }
@@ -51,6 +53,9 @@ func (p *Protocol) answer(ctx context.Context, e *endpoint, q *question) (status
 func (p *Protocol) carryOut(ctx context.Context, e *endpoint, c *hub.Conn, q *question) (status int, body []byte) {
 	if !p.knows(c, q.Secret) {
 		return refused(ctx, e, errNotTheirs)
+	}
+	if err := p.deps.Gate.Secured(c.App(), q.Secure); err != nil {
+		return refused(ctx, e, err)
 	}
 	body, err := e.serve(ctx, &call{conn: c, body: q.Body, origin: &hub.Origin{
 		Trigger: hub.ByClientHTTP, RequestID: q.Request, Conn: c.ID(), Remote: q.Remote, UserAgent: q.UserAgent,

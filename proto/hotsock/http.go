@@ -124,8 +124,9 @@ func (p *Protocol) receive(ctx context.Context, w http.ResponseWriter, r *http.R
 		return nil, done, context.Cause(ctx)
 	}
 	q = &question{Endpoint: name, Secret: secret, Body: body, Request: newRequestID(), UserAgent: hub.UserAgent(r.UserAgent()), id: id}
+	q.Secure = r.TLS != nil
 	if p.deps.Client != nil {
-		q.Remote, _ = p.deps.Client(r)
+		q.Remote, q.Secure = p.deps.Client(r)
 	}
 	return q, done, nil
 }

@@ -1,6 +1,7 @@
 package notiflux
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/earshot-io/earshot"
@@ -12,6 +13,9 @@ var errScope = &earshot.Error{Code: earshot.Forbidden, Reason: "TOKEN_SCOPE", Te
 
 // errTopic is a topic that the token does not name.
 var errTopic = &earshot.Error{Code: earshot.Forbidden, Reason: "TOPIC", Text: "the topic is not one of the token's"}
+
+// errPlain is a broadcast that did not come over the TLS that its app requires.
+var errPlain = errors.New("not over TLS")
 
 // errAlgorithm is a token that is not signed with ES256.
 var errAlgorithm = &earshot.Error{Code: earshot.Unauthenticated, Reason: "TOKEN_ALG", Text: "the token's alg is not ES256"}

@@ -3,6 +3,7 @@ package notiflux
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -37,6 +38,10 @@ func (p *Protocol) broadcast(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		return
 	}
+	if errors.Is(err, errPlain) { // the token has been told to who listens
+		http.Error(w, textOf(err), http.StatusForbidden)
+		return
+	}
 	t := translate(earshot.CodeOf(err))
 	p.deps.Log.Debug("broadcast refused", "reason", reasonOf(err), "err", err)
 	if !t.silent {
@@ -65,15 +70,18 @@ func (p *Protocol) receive(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), publishTime)
 	defer cancel()
-	return p.publish(ctx, b, p.deps.Apps.ByHost(r.Host))
+	return p.publish(ctx, b, r)
 }
 
-// publish publishes a broadcast, if its token permits that. hint is the app that
-// the request's host names, nil for none.
-func (p *Protocol) publish(ctx context.Context, b broadcast, hint *earshot.App) error {
-	t, who, err := p.verify(b.token, scopeBroadcast, nil, hint)
+// publish publishes a broadcast, if its token permits that. Where its key does not
+// say which app it is for, the request's host does.
+func (p *Protocol) publish(ctx context.Context, b broadcast, r *http.Request) error {
+	t, who, err := p.verify(b.token, scopeBroadcast, nil, p.deps.Apps.ByHost(r.Host))
 	if err != nil {
 		return err
+	}
+	if err := p.deps.Gate.Request(r, t.App); err != nil {
+		return fmt.Errorf("%w: %w", errPlain, err)
 	}
 	if !who.identity.On(b.topic, "").Allow.Has(earshot.Broadcast) {
 		return errTopic

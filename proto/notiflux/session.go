@@ -2,6 +2,7 @@ package notiflux
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/earshot-io/earshot"
@@ -73,18 +74,32 @@ func New(c Config, deps proto.Deps) *Protocol {
 	}
 }
 
+// A way is how a client came: from an origin, empty for none, over TLS or not.
+type way struct {
+	origin string
+	secure bool
+}
+
 // Admit lets everybody in: tokens come with the commands (spec B1). Without a
 // host or path that names the app, the first of them does.
 func (p *Protocol) Admit(_ context.Context, r *proto.Request) (proto.Admission, error) {
-	if r.App == nil {
-		return proto.Admission{}, nil
+	by := way{secure: r.Secure}
+	if r.HTTP != nil {
+		by.origin = r.HTTP.Header.Get("Origin")
 	}
-	return proto.Admission{App: r.App, Identity: &earshot.Identity{App: r.App.Slug}}, nil
+	if r.App == nil {
+		return proto.Admission{State: by}, nil
+	}
+	return proto.Admission{App: r.App, Identity: &earshot.Identity{App: r.App.Slug}, State: by}, nil
 }
 
 // Open begins the dialogue, in which the client speaks first.
-func (p *Protocol) Open(_ context.Context, c *hub.Conn, _ proto.Admission) (proto.Session, error) {
-	return &session{p: p, conn: c}, nil
+func (p *Protocol) Open(_ context.Context, c *hub.Conn, a proto.Admission) (proto.Session, error) {
+	by, ok := a.State.(way)
+	if !ok {
+		return nil, errors.New("notiflux: opened without its admission")
+	}
+	return &session{p: p, conn: c, by: by}, nil
 }
 
 // verify judges a token that is to be of a scope; in says of which app, nil for
@@ -115,6 +130,7 @@ func (p *Protocol) verify(token, scope string, in, hint *earshot.App) (*auth.Tok
 type session struct {
 	p    *Protocol
 	conn *hub.Conn
+	by   way
 }
 
 // Handle carries out one command. Subscribing may wait for the engine, so it goes
@@ -174,6 +190,9 @@ func (s *session) join(ctx context.Context, q command) error {
 	t, who, err := s.p.verify(q.token, scopeSubscribe, s.conn.App(), nil)
 	if err != nil {
 		return err
+	}
+	if err := s.p.deps.Gate.Admit(t.App, s.by.origin, s.by.secure); err != nil {
+		return err // nobody may have known the app at the handshake
 	}
 	channel, err := channelOf(q.topic)
 	if err != nil {

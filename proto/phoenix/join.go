@@ -46,6 +46,7 @@ var (
 	errApp     = earshot.Errorf(earshot.NotFound, "unknown app")
 	errOther   = earshot.Errorf(earshot.NotFound, "the socket is of another app")
 	errOrigin  = earshot.Errorf(earshot.Forbidden, "origin not allowed")
+	errPlain   = earshot.Errorf(earshot.Forbidden, "tls required")
 )
 
 // enter subscribes to a topic's channel, or says in the response why not.
@@ -129,23 +130,25 @@ func (s *session) settle(topic string) error {
 	case a == nil:
 		return errApp
 	case now != nil && now.Slug == a.Slug:
-		return s.checkOrigin(a)
+		return s.checkWay(a)
 	case s.hello.settled || len(s.conn.Subs()) > 0:
 		return errOther
 	}
-	if err := s.checkOrigin(a); err != nil {
+	if err := s.checkWay(a); err != nil {
 		return err
 	}
 	s.conn.Enter(a, anybody(a))
 	return nil
 }
 
-// checkOrigin judges a browser by the app that it joins, since nobody knew that
-// at the handshake (A.10).
-func (s *session) checkOrigin(a *earshot.App) error {
-	if a.AllowsOrigin(s.hello.origin) {
+// checkWay judges by the app that a client joins how it came, since nobody knew
+// the app at the handshake (A.10).
+func (s *session) checkWay(a *earshot.App) error {
+	switch err := s.p.deps.Gate.Admit(a, s.hello.origin, s.hello.secure); {
+	case err == nil:
 		return nil
+	case s.hello.secure || !a.RequireTLS:
+		return errOrigin
 	}
-	s.p.deps.Log.Debug("origin refused", "app", a.Slug, "origin", s.hello.origin, "allowed", a.Origins)
-	return errOrigin
+	return errPlain
 }

@@ -80,6 +80,8 @@ type hello struct {
 	shown shown
 	// origin is the browser's, empty for none.
 	origin string
+	// secure says that it came over TLS.
+	secure bool
 	// settled says that a token has said which app it is for good.
 	settled bool
 }
@@ -93,7 +95,7 @@ func (p *Protocol) Admit(_ context.Context, r *proto.Request) (a proto.Admission
 		return a, refusal("the protocol needs HTTP", nil)
 	}
 	query := r.HTTP.URL.Query()
-	h := &hello{origin: r.HTTP.Header.Get("Origin")}
+	h := &hello{origin: r.HTTP.Header.Get("Origin"), secure: r.Secure}
 	if h.version = versionOf(query); h.version == 0 {
 		return a, refusal("this version of the serializer is not spoken", nil)
 	}
