@@ -14,6 +14,7 @@ func registered(app *earshot.App, claims []byte) (*Token, error) {
 	var c struct {
 		Exp *NumericDate   `json:"exp"`
 		Nbf *NumericDate   `json:"nbf"`
+		Iat jsontext.Value `json:"iat"`
 		Jti jsontext.Value `json:"jti"`
 		Aud jsontext.Value `json:"aud"`
 		Iss jsontext.Value `json:"iss"`
@@ -33,6 +34,10 @@ func registered(app *earshot.App, claims []byte) (*Token, error) {
 	t := &Token{App: app, ID: text(c.Jti), Expires: c.Exp.Time()}
 	if c.Nbf != nil {
 		t.NotBefore = c.Nbf.Time()
+	}
+	var issued NumericDate
+	if c.Iat.Kind() == '0' && json.Unmarshal(c.Iat, &issued) == nil {
+		t.Issued = issued.Time() // what is no number was never looked at
 	}
 	return t, nil
 }

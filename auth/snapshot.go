@@ -35,6 +35,7 @@ type part struct {
 	app    *earshot.App
 	hosts  []string
 	keys   []*key // in their order
+	shared []*key // for who accepts them
 	sums   [][sha256.Size]byte
 	access map[string]access
 	// gateways are its WebSocket APIs.
@@ -46,7 +47,7 @@ func newPart(a *earshot.App) (*part, error) {
 	if strings.ContainsAny(a.Key, ":/") {
 		return nil, fmt.Errorf("app %q: its key has a colon or a slash, which stand behind keys in addresses and signatures", a.Slug)
 	}
-	p := &part{app: a}
+	p := &part{app: a, shared: sharedKeys(a)}
 	seen := map[string]bool{}
 	for _, h := range a.Hosts {
 		h = strings.ToLower(h)
@@ -201,4 +202,12 @@ func (s *snapshot) key(a *earshot.App, h header) (*key, *earshot.App) {
 		}
 	}
 	return blank, p.app
+}
+
+// sharedOf are today's shared keys of an app, and the app as it is today.
+func (s *snapshot) sharedOf(a *earshot.App) ([]*key, *earshot.App) {
+	if p := s.parts[a.Slug]; p != nil {
+		return p.shared, p.app
+	}
+	return nil, nil
 }

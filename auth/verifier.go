@@ -34,8 +34,9 @@ type Token struct {
 	ID string
 	// Alg is the algorithm that it is signed with.
 	Alg string
-	// Expires is the exp claim, NotBefore the nbf claim, zero if there is none.
-	Expires, NotBefore time.Time
+	// Expires is the exp claim, NotBefore the nbf claim and Issued the iat claim,
+	// zero if there is none.
+	Expires, NotBefore, Issued time.Time
 	// Value is what the protocol's Reader made of the claims.
 	Value any
 }
@@ -48,22 +49,29 @@ type Reader struct {
 	// claims, which are large, and what it returns is shared and never changed.
 	// t has no Value yet.
 	Read func(t *Token, claims []byte) (any, error)
-	// Leeway is how long after its exp a token still counts, Early that its nbf
-	// does not: for protocols whose tokens have always been judged so.
+	// Leeway is by how much the clock may be wrong: a token still counts so long
+	// after its exp, and so long before its nbf. Early says that nbf does not count
+	// at all: for protocols whose tokens have always been judged so.
 	Leeway time.Duration
 	Early  bool
+	// Shared says that what the app shares with its servers signs tokens too: its
+	// Secrets, both of two, and its Key where it accepts that (App.KeySigned), with
+	// HS256, HS384 or HS512. Issued says that a token whose iat lies in the future,
+	// beyond the leeway, does not count.
+	Shared, Issued bool
 }
 
 // A Verifier verifies tokens against the keys of the apps in a Directory. It is
 // safe for concurrent use.
 //
-// One key is tried per token. It is chosen by the header's kid: the key of that
+// One signing key is tried per token. It is chosen by the header's kid: the key of that
 // id; else, since a key without an id accepts any kid, the first such key whose
 // algorithm the token names, else the first such key. A token without a kid
-// fits keys without an id only.
+// fits keys without an id only. For a Reader that wants them, the app's shared
+// keys are tried then, the newest first.
 //
 // The clock is compared as it is, without leeway but for a Reader's: exp must lie
-// in the future and nbf must not. The iat claim is not looked at.
+// in the future and nbf must not. The iat claim is looked at for a Reader only.
 type Verifier struct {
 	apps    *Directory
 	spender Spender
@@ -107,14 +115,45 @@ func (v *Verifier) VerifyIn(app *earshot.App, token string, r *Reader) (*Token, 
 	return v.verify(v.apps.now.Load(), token, h, app, r)
 }
 
+// verify tries the signing key that fits, and then what the app shares, if the
+// reader wants that.
 func (v *Verifier) verify(apps *snapshot, token string, h header, app *earshot.App, r *Reader) (*Token, error) {
-	var k *key
-	if app != nil {
-		k, app = apps.key(app, h)
+	if app == nil {
+		return nil, errNoKey()
 	}
-	if k == nil {
-		return nil, refused("TOKEN_KEY", "no key fits the token's kid")
+	err := errNoKey()
+	if k, now := apps.key(app, h); k != nil {
+		var t *Token
+		if t, err = v.try(k, token, h, now, r); err == nil || !othersMay(err) {
+			return t, err
+		}
 	}
+	if r == nil || !r.Shared {
+		return nil, err
+	}
+	shared, now := apps.sharedOf(app)
+	for _, k := range shared {
+		var t *Token
+		if t, err = v.try(k, token, h, now, r); err == nil || !othersMay(err) {
+			return t, err
+		}
+	}
+	return nil, err
+}
+
+func errNoKey() error { return refused("TOKEN_KEY", "no key fits the token's kid") }
+
+// othersMay reports whether another key may verify what one has refused.
+func othersMay(err error) bool {
+	switch earshot.AsError(err).Reason {
+	case "TOKEN_KEY", "TOKEN_ALG", "TOKEN_SIGNATURE":
+		return true
+	}
+	return false
+}
+
+// try verifies a token with one key of an app.
+func (v *Verifier) try(k *key, token string, h header, app *earshot.App, r *Reader) (*Token, error) {
 	now := time.Now()
 	name := cached{key: k, reader: r, sum: sha256.Sum256([]byte(token))}
 	if t := v.cache.get(name, now); t != nil {
@@ -122,6 +161,12 @@ func (v *Verifier) verify(apps *snapshot, token string, h header, app *earshot.A
 			return nil, err
 		}
 		return t, nil
+	}
+	if k.alg == "" {
+		var err error
+		if k, err = k.anyHash(h); err != nil {
+			return nil, err
+		}
 	}
 	payload, err := k.verify(token, h)
 	if err != nil {
@@ -158,15 +203,13 @@ func read(app *earshot.App, alg string, payload []byte, now time.Time, r *Reader
 
 // check compares the token's times with the clock, as r wants it; r may be nil.
 func (t *Token) check(now time.Time, r *Reader) error {
-	var leeway time.Duration
-	early := false
-	if r != nil {
-		leeway, early = r.Leeway, r.Early
+	if r == nil {
+		r = &Reader{}
 	}
 	switch {
-	case !now.Add(-leeway).Before(t.Expires):
+	case !now.Add(-r.Leeway).Before(t.Expires):
 		return refused("TOKEN_EXPIRED", "the token has expired")
-	case !early && now.Before(t.NotBefore):
+	case !r.Early && now.Add(r.Leeway).Before(t.NotBefore), r.Issued && now.Add(r.Leeway).Before(t.Issued):
 		return refused("TOKEN_NOT_YET", "the token is not valid yet")
 	}
 	return nil
