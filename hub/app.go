@@ -26,10 +26,14 @@ type app struct {
 	patternVersion atomic.Uint64
 
 	notices notices
+
+	used used
 }
 
 func newApp(h *Hub, slug string) *app {
-	return &app{hub: h, slug: slug, channels: map[string]*channel{}, byPattern: map[string]*pattern{}}
+	a := &app{hub: h, slug: slug, channels: map[string]*channel{}, byPattern: map[string]*pattern{}}
+	a.used.out = make([]sent, len(h.shards))
+	return a
 }
 
 // known returns the channel, locked, if this node knows it, or has reason to: a

@@ -61,7 +61,7 @@ func (c *channel) part(s *Shard) *part {
 			return p
 		}
 	}
-	p := &part{shard: s}
+	p := &part{shard: s, sent: &c.app.used.out[s.index]}
 	c.parts = append(c.parts, p)
 	return p
 }

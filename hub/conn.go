@@ -14,6 +14,7 @@ import (
 // called concurrently.
 type Conn struct {
 	id      earshot.ConnID
+	serial  uint32 // rises with every connection of the hub, and begins anew
 	hub     *Hub
 	shard   *Shard
 	wire    Transport
@@ -35,14 +36,18 @@ type Conn struct {
 	expiry  *Timer
 	why     error  // why we close it
 	about   *about // for events; nil where nobody wants any
+	pushes  uint32 // frames that were queued, and begins anew
 	dirty   bool
 	cutting bool
+	counted bool // among those of its app
 }
 
 var errClosing = earshot.Errorf(earshot.Shutdown, "the connection is closing")
 
 // An Opening is what a new connection starts with.
 type Opening struct {
+	// ID is the connection's, where it was told to somebody before; zero draws one.
+	ID earshot.ConnID
 	// App and Identity say who it is; nil if its first message will (Conn.Enter).
 	App      *earshot.App
 	Identity *earshot.Identity
@@ -58,11 +63,14 @@ type Opening struct {
 
 // Open makes a connection that the transport w carries, on shard s. It hears
 // nothing and reads nothing until the caller has given it a Handler by Serve.
-// It fails with Shutdown while the hub drains, and with Kicked if its app is not
-// served any more.
+// It fails with Shutdown while the hub drains, with Kicked if its app is not
+// served any more, and with Limited if that has as many connections as it may.
 func (h *Hub) Open(s *Shard, w Transport, o Opening) (*Conn, error) {
 	c := &Conn{
-		id: earshot.NewConnID(), hub: h, shard: s, wire: w, host: o.Farewell, remote: o.Remote,
+		id: o.ID, serial: h.opened.Add(1), hub: h, shard: s, wire: w, host: o.Farewell, remote: o.Remote,
+	}
+	if c.id.IsZero() {
+		c.id = earshot.NewConnID()
 	}
 	c.app.Store(o.App)
 	c.identity.Store(o.Identity)
@@ -77,6 +85,11 @@ func (h *Hub) Open(s *Shard, w Transport, o Opening) (*Conn, error) {
 		return nil, errAppGone
 	}
 	c.app.Store(newest)
+	if newest != nil {
+		if err := c.enters(newest); err != nil {
+			return nil, err
+		}
+	}
 	s.conns[c.id] = c
 	s.stats.Opened++
 	c.watchExpiry()
@@ -109,7 +122,8 @@ func (c *Conn) Identity() *earshot.Identity { return c.identity.Load() }
 // identity's from then on; so are user and metadata of the subscriptions without
 // a proof of their own, and members are told. A member needs a user id. In
 // another app no subscription is kept. In one that is not served any more the
-// connection is closed, as Kicked.
+// connection is closed, as Kicked, and as Limited in one that has as many
+// connections as it may.
 func (c *Conn) Enter(a *earshot.App, id *earshot.Identity) (ended []*Sub) {
 	c.shard.mu.Lock()
 	newest := c.hub.newest(a)
@@ -121,6 +135,9 @@ func (c *Conn) Enter(a *earshot.App, id *earshot.Identity) (ended []*Sub) {
 	moved := was
 	if moved != nil && moved.Slug == a.Slug {
 		moved = nil
+	}
+	if err := c.moves(was, newest); err != nil {
+		defer c.Close(err)
 	}
 	before := c.identity.Swap(id)
 	c.unpin()
@@ -210,6 +227,7 @@ func (c *Conn) push(f *Frame) {
 	if c.closing.Load() || c.cutting {
 		return
 	}
+	c.pushes++
 	waiting := c.wire.Push(f)
 	if waiting > min(flushAbove, c.hub.config.QueueBytes) {
 		waiting = c.wire.Flush()
@@ -348,6 +366,9 @@ func (c *Conn) stop(why error) bool {
 	}
 	c.closing.Store(true)
 	c.why = why
+	if a := c.App(); a != nil {
+		c.exits(a)
+	}
 	if c.done != nil {
 		close(c.done)
 	}
@@ -377,6 +398,7 @@ func (c *Conn) Ended(end End) {
 	if c.shard.conns[c.id] == c {
 		delete(c.shard.conns, c.id)
 		delete(c.shard.churn, c)
+		delete(c.shard.spent, c)
 		c.shard.stats.Ended++
 	}
 	c.Flushed()

@@ -17,12 +17,18 @@
 //	peer → room → app → channel → the app's patterns → pattern → shard → inbox
 //
 // A peer is another node's part of the roster, a room who is present on a
-// channel. The locks of the nodes, of the roster, of this node's own part of it
-// and of questions to other nodes guard memory alone: who holds one takes no
-// other. Two locks of one kind are never held together. No lock is held for I/O, for
-// a channel or for foreign code, except: rendering happens under a channel's
-// lock, and the holder of a shard's lock makes non-blocking socket writes
-// (Transport.Push and Flush).
+// channel. The locks of the table of apps, of the nodes, of the roster, of this
+// node's own part of it and of questions to other nodes guard memory alone: who
+// holds one takes no other. Two locks of one kind are never held together. No lock
+// is held for I/O, for a channel or for foreign code, except: rendering happens
+// under a channel's lock, and the holder of a shard's lock makes non-blocking
+// socket writes (Transport.Push and Flush).
+//
+// # Limits
+//
+// What an app may use (earshot.Limits) is bounded here, once for all protocols
+// and on each node by itself, and what it uses is counted (Hub.AppUses); limit.go
+// has the table.
 //
 // # Order of messages
 //

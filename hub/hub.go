@@ -42,6 +42,8 @@ type Hub struct {
 	findApp func(slug string) *earshot.App
 	shards  []*Shard
 	next    atomic.Uint32
+	opened  atomic.Uint32 // connections, for their serials
+	made    time.Time
 
 	appsMu sync.RWMutex
 	apps   map[string]*app
@@ -85,7 +87,7 @@ func New(config Config, engine Engine, log *slog.Logger) *Hub {
 	if config.MaxSubscriptions == 0 {
 		config.MaxSubscriptions = 10_000
 	}
-	h := &Hub{config: config, engine: engine, log: log, reads: make(chan struct{}, maxReads), apps: map[string]*app{}}
+	h := &Hub{config: config, engine: engine, log: log, reads: make(chan struct{}, maxReads), apps: map[string]*app{}, made: time.Now()}
 	h.roster.hub = h
 	h.asks.served = make(chan struct{}, maxServed)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
@@ -170,6 +172,9 @@ func (h *Hub) sweep() {
 				a.sweep(now)
 			}
 			h.keys.sweep(now)
+			for _, s := range h.shards {
+				s.forgetSpent(h.clock())
+			}
 		}
 	}
 }

@@ -142,8 +142,8 @@ func (c *Conn) reserve(sub *Sub) (other *Sub, err error) {
 	if other := c.subs.get(sub.name); other != nil {
 		return other, &earshot.Error{Code: earshot.Conflict, Reason: "ALREADY_SUBSCRIBED", Text: "already subscribed"}
 	}
-	if limit := c.hub.config.MaxSubscriptions; limit > 0 && c.subs.len() >= limit {
-		return nil, earshot.Errorf(earshot.Limited, "a connection may have %d subscriptions", limit)
+	if limit := c.maxSubscriptions(); limit > 0 && c.subs.len() >= limit {
+		return nil, errChannels(limit)
 	}
 	c.subs.put(sub)
 	return nil, nil

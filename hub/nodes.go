@@ -63,6 +63,9 @@ func (h *Hub) Nodes() []string {
 	return names
 }
 
+// Node is the name of this node: another one after each start.
+func (h *Hub) Node() string { return h.nodes.name }
+
 // others names the other nodes that live.
 func (n *nodes) others() []string {
 	n.mu.Lock()

@@ -27,7 +27,7 @@ func (p *pattern) part(s *Shard) *part {
 			return q
 		}
 	}
-	q := &part{shard: s}
+	q := &part{shard: s, sent: &p.app.used.out[s.index]}
 	p.parts = append(p.parts, q)
 	return q
 }

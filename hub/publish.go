@@ -24,6 +24,9 @@ type Publication struct {
 	Event *Event
 	// Origin is the request that published; nil where nothing is to be recorded.
 	Origin *Origin
+	// Due says that it was accepted, and counted, some time ago, and that its time
+	// has come: no rate holds it up.
+	Due bool
 }
 
 // MaxData is how many bytes of data a message may have.
@@ -65,10 +68,16 @@ func (h *Hub) PublishAsync(ctx context.Context, a *earshot.App, p Publication, d
 		done(Appended{}, errNotice)
 		return
 	}
+	if !p.Due {
+		if err := h.Spend(a); err != nil {
+			done(Appended{}, err)
+			return
+		}
+	}
 	h.publish(ctx, a, p, done)
 }
 
-// publish is PublishAsync of whatever message.
+// publish is PublishAsync of whatever message, at whatever rate.
 func (h *Hub) publish(ctx context.Context, a *earshot.App, p Publication, done func(Appended, error)) {
 	m := p.Message
 	m.App = a.Slug
@@ -80,14 +89,14 @@ func (h *Hub) publish(ctx context.Context, a *earshot.App, p Publication, done f
 		done = h.recorded(a, &p, done)
 		p.WantID = true
 	}
-	rule := a.Rule(m.Channel)
+	rule, space := a.Rule(m.Channel), h.app(a.Slug)
+	h.stats.published.Add(1)
+	space.used.takes(m)
 	if !rule.Live {
-		h.stats.published.Add(1)
 		h.engine.Append(m, AppendOptions{Key: p.Key, WantID: p.WantID, Rule: rule}, done)
 		return
 	}
-	h.stats.published.Add(1)
-	done(h.publishLive(ctx, p))
+	done(h.publishLive(ctx, space, p))
 }
 
 // Check reports why a message cannot be published at all, whoever publishes it,
@@ -98,6 +107,9 @@ func (h *Hub) Check(a *earshot.App, m *earshot.Message) error {
 	}
 	if m.Store != 0 && a.Rule(m.Channel).Live {
 		return &earshot.Error{Code: earshot.Invalid, Reason: "LIVE_CHANNEL", Text: "the channel is live: its messages cannot be stored"}
+	}
+	if err := checkSize(a, m); err != nil {
+		return err
 	}
 	return CheckData(m.Kind, m.Data)
 }
@@ -116,24 +128,24 @@ func CheckData(k earshot.Kind, data []byte) error {
 
 // publishLive delivers here and spreads to the other nodes, or fails and does
 // neither.
-func (h *Hub) publishLive(ctx context.Context, p Publication) (Appended, error) {
+func (h *Hub) publishLive(ctx context.Context, space *app, p Publication) (Appended, error) {
 	m := p.Message
 	if p.Key == "" {
-		err := h.spreadLive(ctx, m)
+		err := h.spreadLive(ctx, space, m)
 		return Appended{ID: m.ID}, err
 	}
 	if first, ok := h.keys.use(m.App, m.Channel, p.Key, time.Now()); !ok {
 		return Appended{ID: first, Duplicate: true}, nil
 	}
-	err := h.spreadLive(ctx, m)
+	err := h.spreadLive(ctx, space, m)
 	h.keys.set(m.App, m.Channel, p.Key, m.ID, err == nil)
 	return Appended{ID: m.ID}, err
 }
 
 // spreadLive gives m its id. Ids rise in the order of delivery, since both
 // happen under the channel's lock.
-func (h *Hub) spreadLive(ctx context.Context, m *earshot.Message) error {
-	c := h.app(m.App).known(m.Channel)
+func (h *Hub) spreadLive(ctx context.Context, space *app, m *earshot.Message) error {
+	c := space.known(m.Channel)
 	if c == nil {
 		h.ids.give(m)
 		return h.engine.Spread(m)
@@ -183,20 +195,27 @@ func (l *liveIDs) give(m *earshot.Message) {
 // sender, what its grants say of storing and whether it hears its own message
 // are set here. What the proof of a subscription added counts on its channel.
 //
-// It fails if the client may not, and then done is not called; else done gets
-// the outcome as in PublishAsync.
+// It fails if the client may not, or publishes too much (Limited), and then done
+// is not called; else done gets the outcome as in PublishAsync.
 func (c *Conn) Publish(ctx context.Context, p Publication, done func(Appended, error)) error {
 	if _, err := c.Permit(&p); err != nil {
 		return err
 	}
-	c.hub.PublishAsync(ctx, c.App(), p, done)
+	if m := p.Message; m.Notice != earshot.NoNotice || m.Key != "" {
+		return errNotice
+	}
+	c.hub.publish(ctx, c.App(), p, done)
 	return nil
 }
 
 // Permit completes a publication of the client as Publish does, and publishes
-// nothing. It returns what its grants say, or fails if the client may not.
+// nothing; it counts as published (Spend). It returns what its grants say, or
+// fails if the client may not.
 func (c *Conn) Permit(p *Publication) (earshot.Terms, error) {
 	terms, err := c.mayPublish(p.Message, c.Sub(p.Message.Channel))
+	if err == nil {
+		err = c.Spend()
+	}
 	if err != nil {
 		return terms, err
 	}

@@ -13,14 +13,21 @@ var errAppGone = &earshot.Error{Code: earshot.Kicked, Reason: "APP_GONE", Text: 
 
 // Renew gives an app's connections on this node the new version of their app:
 // what they do from then on goes by its rules. A connection with a subscription
-// that the new rules do not allow any more is closed, as Kicked.
+// that the new rules do not allow any more is closed, as Kicked, and what is over
+// its limits as Limited: connections with too many subscriptions, and the newest
+// of too many connections.
 func (h *Hub) Renew(a *earshot.App) (closed int) {
+	var left []*Conn
 	for _, c := range h.conns() {
-		if old := c.App(); old != nil && old.Slug == a.Slug && !c.renew(a) {
+		switch old := c.App(); {
+		case old == nil || old.Slug != a.Slug:
+		case c.renew(a):
+			left = append(left, c)
+		default:
 			closed++
 		}
 	}
-	return closed
+	return closed + h.trim(a, left)
 }
 
 // renew is Renew for one connection; it reports false if it was closed.
@@ -34,6 +41,10 @@ func (c *Conn) renew(a *earshot.App) bool {
 	c.watchExpiry()
 	all := c.subs.all()
 	c.shard.mu.Unlock()
+	if limit := c.maxSubscriptions(); limit > 0 && len(all) > limit {
+		c.Close(errChannels(limit))
+		return false
+	}
 	for _, sub := range all {
 		if !c.judges(sub) {
 			c.Close(&earshot.Error{Code: earshot.Kicked, Reason: "RULES_CHANGED", Text: "the rules of the application have changed"})

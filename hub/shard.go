@@ -31,7 +31,8 @@ type Shard struct {
 	dirty []*Conn // have pushed frames that are not flushed
 	cut   []*Conn // over their bound, to be closed once the lock is free
 	conns map[earshot.ConnID]*Conn
-	churn map[*Conn]time.Time // when those who caused many notices of members have caused enough; see Conn.calm
+	churn map[*Conn]time.Time     // when those who caused many notices of members have caused enough; see Conn.calm
+	spent map[*Conn]time.Duration // when those who published may have saved up everything again; see Conn.Spend
 	wheel wheel
 	stats Stats
 
@@ -93,7 +94,7 @@ func (s *Shard) drain() int {
 	s.inboxMu.Unlock()
 	pushed := 0
 	for _, p := range in {
-		pushed += s.fanOut(p.d, p.part.subs)
+		pushed += s.fanOut(p.d, p.part)
 	}
 	s.flush()
 	clear(in)
@@ -105,13 +106,13 @@ func (s *Shard) drain() int {
 	return pushed
 }
 
-func (s *Shard) fanOut(d *delivery, subs []*Sub) int {
-	pushed := 0
+func (s *Shard) fanOut(d *delivery, p *part) int {
+	pushed, bytes := 0, 0
 	skip, notice := !d.m.Skip.IsZero(), d.m.Notice != earshot.NoNotice
 	at := d.m.ID.Position()
 	var enc *Encoding
 	var f *Frame
-	for _, sub := range subs {
+	for _, sub := range p.subs {
 		if d.n <= sub.from || sub.has(at) || skip && sub.conn.id == d.m.Skip || notice && !sub.minds(d.m) {
 			continue
 		}
@@ -124,10 +125,14 @@ func (s *Shard) fanOut(d *delivery, subs []*Sub) int {
 		case sub.held != nil:
 			sub.held.add(d, s.hub.config.QueueBytes)
 		default:
-			sub.conn.push(sub.frame(f, d.m))
+			own := sub.frame(f, d.m)
+			sub.conn.push(own)
+			bytes += own.Len()
 			pushed++
 		}
 	}
+	p.sent.messages += uint64(pushed)
+	p.sent.bytes += uint64(bytes)
 	return pushed
 }
 
@@ -235,6 +240,7 @@ func (s *Shard) tryDrain() bool {
 // shard's lock guards subs. Encodings are guarded by the owner's lock.
 type part struct {
 	shard *Shard
+	sent  *sent // of the app; the shard's lock guards it
 	subs  []*Sub
 	count atomic.Int32 // len(subs), to be read without the lock
 	// hidden is how many of them their channel does not count.

@@ -266,8 +266,13 @@ func (s *Sub) send(d *delivery) {
 		s.conn.shard.stats.Unrenderable++
 		return
 	}
-	s.conn.push(s.frame(f, d.m))
+	own := s.frame(f, d.m)
+	s.conn.push(own)
 	s.conn.shard.stats.Delivered++
+	if s.part != nil {
+		s.part.sent.messages++
+		s.part.sent.bytes += uint64(own.Len())
+	}
 }
 
 // readAgain reads the next page of history.

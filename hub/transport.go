@@ -35,7 +35,10 @@ type Goodbye struct {
 type End struct {
 	// Peer reports that the client ended it. Code and Reason are then what it
 	// said, else what we said. Code is 0 if nothing was said.
-	Peer   bool
+	Peer bool
+	// Bye reports that the client said goodbye, be it without a code; false where
+	// its bytes just ended.
+	Bye    bool
 	Code   int
 	Reason string
 	// Err is why we ended it, or the failure of the wire; nil for a regular end.

@@ -170,6 +170,7 @@ func (p *Publisher) handle(ctx context.Context, t Timer, done func(error)) {
 		m.Headers = map[string]string{}
 	}
 	m.Headers[Header] = t.ID
+	pub.Due = true
 	if pub.Key == "" {
 		pub.Key = "schedule:" + t.ID
 	}
