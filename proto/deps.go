@@ -31,6 +31,8 @@ type Deps struct {
 	// asks it about an app that nobody knew at the handshake, and about HTTP requests
 	// of its own. Nil judges too.
 	Gate *auth.Gate
+	// Records keep what must outlive the node; nil where nothing does.
+	Records hub.Records
 	// Gateways calls the integrations and authorizers of WebSocket APIs; nil where
 	// there are none.
 	Gateways gateway.Backend

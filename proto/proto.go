@@ -70,6 +70,13 @@ type Admission struct {
 	// KeepAlive says that the client is kept alive by messages of the protocol; it
 	// is told in events only.
 	KeepAlive bool
+	// ID is what the connection is to be called, where that was told to somebody
+	// already; zero leaves it to the hub.
+	ID earshot.ConnID
+	// Lost, if it is not nil, is called if there is no connection after all, so
+	// that Open is never called: the client or the server has gone meanwhile. It
+	// must not block.
+	Lost func()
 	// State is the protocol's own, handed to Open.
 	State any
 }
@@ -124,6 +131,15 @@ type Entry struct {
 // an upgrade of a path that nobody else has is meant for it.
 type Finder interface {
 	Find(r *http.Request) bool
+	// Owns says that a host is the protocol's own, with all of its paths: those of
+	// other entries too.
+	Owns(host string) bool
+}
+
+// A Runner is implemented by a protocol that works while no client waits for it.
+type Runner interface {
+	// Run works until the context ends, and returns when nothing of it is left.
+	Run(ctx context.Context)
 }
 
 // A Wrapper is implemented by a protocol whose HTTP side cannot be told by ServeMux

@@ -100,7 +100,7 @@ func (c *Conn) shutWrite() {
 func (c *Conn) part(s *step) {
 	c.loop.shard.Lock()
 	defer c.loop.shard.Unlock()
-	end := hub.End{Peer: true, Code: s.code, Reason: s.why, Err: s.err}
+	end := hub.End{Peer: true, Bye: s.bye, Code: s.code, Reason: s.why, Err: s.err}
 	if g := c.leaving; g != nil {
 		end = hub.End{Code: g.Code, Reason: g.Reason}
 	} else if s.bye {

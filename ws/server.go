@@ -134,11 +134,9 @@ func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request) (handled bool) 
 	if !isUpgrade(r) {
 		return false
 	}
-	listening, app := s.routes.find(r.URL.Path, s.Apps)
+	listening, app := s.find(r)
 	if listening == nil {
-		if listening = s.rest(r); listening == nil {
-			return false
-		}
+		return false
 	}
 	transport.Asked(r.Context())
 	if status, why := checkHandshake(r); status != 0 {
@@ -165,11 +163,24 @@ func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request) (handled bool) 
 	return true
 }
 
-// rest returns who takes the upgrades of paths that nobody has, nil if this one is
-// not theirs.
-func (s *Server) rest(r *http.Request) []*endpoint {
+// find returns who listens where a request asks, and the application that the path
+// names: first who has the whole host, then who has the path, then who takes the
+// rest; nil for nobody.
+func (s *Server) find(r *http.Request) ([]*endpoint, *earshot.App) {
+	if all := s.rest(func(f proto.Finder) bool { return f.Owns(r.Host) }); all != nil {
+		return all, nil
+	}
+	all, app := s.routes.find(r.URL.Path, s.Apps)
+	if all == nil {
+		all = s.rest(func(f proto.Finder) bool { return f.Find(r) })
+	}
+	return all, app
+}
+
+// rest returns who takes what nobody else has, nil if this is not theirs.
+func (s *Server) rest(theirs func(proto.Finder) bool) []*endpoint {
 	for _, e := range s.routes[restPath] {
-		if f, ok := e.Protocol.(proto.Finder); ok && f.Find(r) {
+		if f, ok := e.Protocol.(proto.Finder); ok && theirs(f) {
 			return []*endpoint{e}
 		}
 	}
@@ -191,13 +202,26 @@ func (h *handshake) run(w http.ResponseWriter) (err error) {
 	if h.ticket, err = h.server.Limits.Enter(h.request.Remote); err != nil {
 		return err
 	}
+	if h.endpoint.Entry.AdmitTime > 0 {
+		h.allowTime(w)
+	}
 	if err = h.admit(); err == nil {
 		err = h.open(w)
 	}
 	if err != nil {
 		h.ticket.Close()
+		if h.yes.Lost != nil {
+			h.yes.Lost()
+		}
 	}
 	return err
+}
+
+// allowTime lets the handshake take longer than a request may: who waits for a
+// backend keeps nobody from the door, and is not given up by the HTTP server.
+func (h *handshake) allowTime(w http.ResponseWriter) {
+	transport.Leave(h.request.HTTP.Context())
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a test's writer may have none
 }
 
 // admit lets the protocol judge, within the time for it.
@@ -244,7 +268,7 @@ func (h *handshake) open(w http.ResponseWriter) error {
 	yes := answer(r.Header.Get("Sec-WebSocket-Key"), h.yes.Subprotocol, extension, h.yes.Header)
 	c := s.Transport.NewConn(shard, &e.kind, &decoder{rules: &e.rules}, yes)
 	conn, err := s.Hub.Open(shard, c, hub.Opening{
-		App: h.yes.App, Identity: h.yes.Identity, Farewell: &h.endpoint.farewell, Remote: h.request.Remote,
+		ID: h.yes.ID, App: h.yes.App, Identity: h.yes.Identity, Farewell: &h.endpoint.farewell, Remote: h.request.Remote,
 		UserAgent: r.UserAgent(), KeepAlive: h.yes.KeepAlive,
 	})
 	if err != nil {
