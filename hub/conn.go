@@ -37,7 +37,6 @@ type Conn struct {
 	why     error  // why we close it
 	about   *about // for events; nil where nobody wants any
 	pushes  uint32 // frames that were queued, and begins anew
-	pushes  uint32 // frames that were queued, and begins anew
 	dirty   bool
 	cutting bool
 	counted bool // among those of its app
@@ -47,8 +46,6 @@ var errClosing = earshot.Errorf(earshot.Shutdown, "the connection is closing")
 
 // An Opening is what a new connection starts with.
 type Opening struct {
-	// ID is the connection's, where it was told to somebody before; zero draws one.
-	ID earshot.ConnID
 	// ID is the connection's, where it was told to somebody before; zero draws one.
 	ID earshot.ConnID
 	// App and Identity say who it is; nil if its first message will (Conn.Enter).
@@ -71,9 +68,6 @@ type Opening struct {
 func (h *Hub) Open(s *Shard, w Transport, o Opening) (*Conn, error) {
 	c := &Conn{
 		id: o.ID, serial: h.opened.Add(1), hub: h, shard: s, wire: w, host: o.Farewell, remote: o.Remote,
-	}
-	if c.id.IsZero() {
-		c.id = earshot.NewConnID()
 	}
 	if c.id.IsZero() {
 		c.id = earshot.NewConnID()
@@ -233,7 +227,6 @@ func (c *Conn) push(f *Frame) {
 	if c.closing.Load() || c.cutting {
 		return
 	}
-	c.pushes++
 	c.pushes++
 	waiting := c.wire.Push(f)
 	if waiting > min(flushAbove, c.hub.config.QueueBytes) {
