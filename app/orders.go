@@ -23,6 +23,7 @@ const (
 
 // stores are what is kept beside messages.
 type stores struct {
+	hub       *hub.Hub
 	apps      *auth.Directory
 	timers    *schedule.Timers
 	later     *schedule.Publisher
@@ -32,7 +33,7 @@ type stores struct {
 
 // keep makes the stores. Timers that are due are carried out from Start on.
 func keep(h *hub.Hub, engine Engine, apps *auth.Directory, timers *schedule.Timers) *stores {
-	s := &stores{apps: apps, timers: timers}
+	s := &stores{hub: h, apps: apps, timers: timers}
 	s.later = schedule.NewPublisher(timers, h, engine, apps.BySlug)
 	s.entries = entry.New(h, engine, s)
 	s.reactions = reaction.New(h, engine)
@@ -71,8 +72,12 @@ func (s *stores) Wake(ctx context.Context, a *earshot.App, id string, at time.Ti
 // storage writes entries for package api.
 type storage struct{ *stores }
 
-// Set writes an entry.
+// Set writes an entry. What the app's server asks for here counts as a message
+// that it publishes.
 func (s storage) Set(ctx context.Context, a *earshot.App, e api.Entry) error {
+	if err := s.hub.Spend(a); err != nil {
+		return err
+	}
 	_, err := s.entries.Set(ctx, a, writeOf(e))
 	return err
 }
@@ -86,6 +91,9 @@ type reactions struct{ *stores }
 
 // React adds or removes a reaction.
 func (s reactions) React(ctx context.Context, a *earshot.App, r api.Reaction) error {
+	if err := s.hub.Spend(a); err != nil {
+		return err
+	}
 	_, err := s.stores.reactions.Apply(ctx, a, reaction.Change{
 		Channel: r.Channel, Message: r.MessageID, Value: r.Value, Remove: r.Remove, UID: r.UID, Emit: r.Emit, Origin: r.Origin,
 	})
@@ -105,17 +113,33 @@ func (s scheduler) Parse(expression, zone string) (time.Time, error) {
 
 // Publish keeps a publication until its time.
 func (s scheduler) Publish(ctx context.Context, a *earshot.App, at time.Time, p hub.Publication) (string, error) {
+	if err := s.hub.Spend(a); err != nil {
+		return "", err
+	}
+	return s.publishLater(ctx, a, at, p)
+}
+
+func (s *stores) publishLater(ctx context.Context, a *earshot.App, at time.Time, p hub.Publication) (string, error) {
 	id, err := s.later.Publish(ctx, a, at, p)
 	return schedule.ARN(scheduleRegion, a.Slug, id), err
 }
 
 // Set keeps a write until its time.
 func (s scheduler) Set(ctx context.Context, a *earshot.App, at time.Time, e api.Entry) (string, error) {
+	if err := s.hub.Spend(a); err != nil {
+		return "", err
+	}
 	return s.setLater(ctx, a, at, writeOf(e))
 }
 
-// clientScheduler keeps orders for later for package proto.
+// clientScheduler keeps orders for later for package proto. They are a client's,
+// and were counted as that.
 type clientScheduler struct{ scheduler }
+
+// Publish keeps a publication until its time.
+func (s clientScheduler) Publish(ctx context.Context, a *earshot.App, at time.Time, p hub.Publication) (string, error) {
+	return s.publishLater(ctx, a, at, p)
+}
 
 // Set keeps a write until its time.
 func (s clientScheduler) Set(ctx context.Context, a *earshot.App, at time.Time, w entry.Write) (string, error) {

@@ -29,7 +29,8 @@ func acting(c *hub.Conn, channel string) (*earshot.Identity, error) {
 // Permit asks whether the client of a connection may write, and completes the
 // write by who it is and by what its grants say: how long the entry stays,
 // whether it is an event. A subscription is not needed. ScheduleBefore of the
-// terms is until when it may be scheduled. It fails with Invalid or Forbidden.
+// terms is until when it may be scheduled. It fails with Invalid, Forbidden, or
+// Limited: a write counts as a message that the client publishes.
 func (s *Store) Permit(c *hub.Conn, w *Write) (earshot.Terms, error) {
 	if err := CheckKey(w.Key); err != nil {
 		return earshot.Terms{}, err
@@ -41,6 +42,9 @@ func (s *Store) Permit(c *hub.Conn, w *Write) (earshot.Terms, error) {
 	terms := who.OnEntry(w.Channel, w.Key)
 	if !terms.Allow.Has(earshot.WriteEntry) {
 		return terms, errMayNotWrite
+	}
+	if err := c.Spend(); err != nil {
+		return terms, err
 	}
 	w.Store, w.Emit = terms.Store, terms.Allow.Has(earshot.Emit)
 	w.Sender = &earshot.Sender{UID: who.UID, HasUID: who.HasUID, Meta: who.Meta}

@@ -54,7 +54,8 @@ func New(h *hub.Hub, records hub.Records) *Store {
 // the value. It hears its own notice if its grants say so of echoed, the name
 // that its protocol has for reactions. UID, Meta, Skip and Emit are set here.
 //
-// It fails with Forbidden, NotFound (no message that it may read), or as Apply.
+// It fails with Forbidden, NotFound (no message that it may read), Limited (it
+// counts as a message that the client publishes), or as Apply.
 func (s *Store) ApplyBy(ctx context.Context, c *hub.Conn, ch Change, echoed string) (changed bool, err error) {
 	sub := c.Sub(ch.Channel)
 	if sub == nil {
@@ -72,6 +73,9 @@ func (s *Store) ApplyBy(ctx context.Context, c *hub.Conn, ch Change, echoed stri
 	terms := who.On(ch.Channel, m.Event)
 	if !terms.React.Permits(ch.Value) {
 		return false, errMayNot
+	}
+	if err := c.Spend(); err != nil {
+		return false, err
 	}
 	if !who.On(ch.Channel, echoed).Allow.Has(earshot.Echo) {
 		ch.Skip = c.ID()
