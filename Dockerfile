@@ -9,12 +9,13 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/earshot ./cmd/earshot \
- && mkdir -p /out/data/earshot-data /out/tmp && chmod 1777 /out/tmp
+ && mkdir -p /out/data/earshot-data /out/root/tmp && chmod 1777 /out/root/tmp
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build --chown=65532:65532 /out/data /data
-COPY --from=build /out/tmp /tmp
+# What is below the copied directory keeps its mode; the directory itself would not.
+COPY --from=build /out/root /
 COPY --from=build /out/earshot /earshot
 USER 65532:65532
 WORKDIR /data
