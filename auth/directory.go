@@ -78,12 +78,16 @@ func (d *Directory) Check(a *earshot.App) error {
 
 // Fits reports why an app could not be added, or take the place of the one of
 // its slug; nil if it could.
-func (d *Directory) Fits(a *earshot.App) error {
+func (d *Directory) Fits(a *earshot.App) error { return d.FitsInstead(a, a.Slug) }
+
+// FitsInstead is Fits for an app that takes the place of the one of another slug.
+// Whether its own slug is free is not looked at.
+func (d *Directory) FitsInstead(a *earshot.App, instead string) error {
 	p, err := newPart(a)
 	if err != nil {
 		return err
 	}
-	return d.now.Load().clashBeside(p, a.Slug)
+	return d.now.Load().clashBeside(p, instead)
 }
 
 // Warnings says, for the log at start, which keys are weaker than they should

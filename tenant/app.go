@@ -49,6 +49,8 @@ type App struct {
 	Updated time.Time `json:"updated,omitzero"`
 	// Revision rises with every change; it is not stored.
 	Revision uint64 `json:"revision,omitzero"`
+	// dry says that nothing could be stored under its slug so far; see isDry.
+	dry bool
 }
 
 // A Rule says what the channels that match are; see earshot.Rule.

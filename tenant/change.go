@@ -60,6 +60,9 @@ func (s *Store) Update(ctx context.Context, by Actor, slug string, c *Change, re
 }
 
 func (c *Change) apply(a *App) error {
+	if c == nil {
+		return nil
+	}
 	set(&a.Name, c.Name)
 	set(&a.Active, c.Active)
 	set(&a.Hosts, c.Hosts)
@@ -155,7 +158,7 @@ func (a *App) digest() error {
 }
 
 // complete makes what a new app lacks.
-func (s *Store) complete(a *App) error {
+func (s *Store) complete(a *App, lean bool) error {
 	if err := CheckSlug(a.Slug); err != nil {
 		return err
 	}
@@ -165,10 +168,10 @@ func (s *Store) complete(a *App) error {
 	if a.Key == "" {
 		a.Key = strings.ToLower(rand.Text())
 	}
-	if len(a.PublishKeys) == 0 {
+	if len(a.PublishKeys) == 0 && !lean {
 		a.PublishKeys = []PublishKey{newPublishKey()}
 	}
-	if len(a.SigningKeys) == 0 {
+	if len(a.SigningKeys) == 0 && !lean {
 		if s.keys == nil {
 			return &earshot.Error{
 				Code: earshot.Invalid, Reason: "MASTER_KEY_MISSING",

@@ -23,10 +23,13 @@
 //
 // # Choices
 //
-//   - An app's slug is never changed: it is the name of its channel space.
-//   - The slug of an app that was deleted is not given to another by itself, since
-//     messages of the first may still be stored under it; Create does it if asked
-//     to (Draft.Reuse).
+//   - An app's slug is the name of its channel space. Where it is changed
+//     (Store.Rename), its channels begin anew: what is stored stays under the old one.
+//   - The slug of an app that was deleted, or has another one now, is not given to
+//     another by itself, since messages of the first may still be stored under it;
+//     Create does it if asked to (Draft.Reuse), and by itself if nothing can be
+//     stored: the app never had a key of another kind than Key and Secrets, nor a
+//     rule that makes channels logged.
 //   - Two apps that claim the same host or key at the same moment, on two nodes,
 //     may both be stored. The one with the smaller id is served, and the other one
 //     not, on all nodes alike; Problem says so.

@@ -47,6 +47,10 @@ type Live struct {
 	changes uint64            // that were applied
 	closed  uint64
 
+	seen    uint64        // the newest revision that was told
+	applied uint64        // and the newest that counts
+	counted chan struct{} // closed when that changes
+
 	dirty   chan struct{}
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -56,6 +60,10 @@ type Live struct {
 type known struct {
 	slug string
 	id   int64
+	name string
+	// from is where an app comes from that is moving here, to is where one went.
+	from *arrival
+	to   string
 	// app is nil if it is not to be served, problem why it cannot be.
 	app     *earshot.App
 	problem string
@@ -67,6 +75,7 @@ func NewLive(d *auth.Directory, keys *Keyring, taken map[string]string, log *slo
 	l := &Live{
 		directory: d, keys: keys, taken: taken, log: log, first: d.Apps(), settings: map[string]*earshot.App{},
 		known: map[string]*known{}, served: map[string]*known{}, refused: map[string]string{}, dirty: make(chan struct{}, 1),
+		counted: make(chan struct{}),
 	}
 	for _, a := range l.first {
 		l.settings[a.Slug] = a
@@ -148,6 +157,7 @@ func (l *Live) changed(all []hub.Record, seen map[string]bool) {
 			continue
 		}
 		slug := r.Key[1]
+		l.seen = max(l.seen, r.Revision)
 		if seen != nil {
 			seen[slug] = true
 		}
@@ -182,11 +192,14 @@ func (l *Live) understand(r *hub.Record, slug string) *known {
 	}
 	got, err := l.keys.decode(r.Data, slug)
 	if err == nil && got.App == nil {
-		return nil
+		if got.To == "" {
+			return nil
+		}
+		return &known{slug: slug, to: got.To}
 	}
 	k := &known{slug: slug}
 	if err == nil {
-		k.id = got.App.ID
+		k.id, k.name, k.from = got.App.ID, got.App.Name, got.From
 		if got.App.Active {
 			k.app, err = got.App.build()
 		}
@@ -211,6 +224,7 @@ func (l *Live) apply(conns Connections) {
 	served, refused := map[string]*known{}, map[string]string{}
 	for _, k := range inOrder {
 		switch {
+		case !l.here(k):
 		case k.problem != "":
 			refused[k.slug] = k.problem
 		case k.app != nil:
@@ -230,6 +244,54 @@ func (l *Live) apply(conns Connections) {
 	l.tell(conns, served)
 	l.served, l.refused = served, refused
 	l.changes++
+	l.applied = l.seen
+	close(l.counted)
+	l.counted = make(chan struct{})
+}
+
+// here reports whether there is an app under its slug: it has not gone, and has
+// arrived. It is called with mu held.
+func (l *Live) here(k *known) bool {
+	if k.to != "" || k.from == nil {
+		return k.to == ""
+	}
+	old := l.known[k.from.Slug]
+	return old != nil && old.to == k.slug
+}
+
+// await waits until a revision counts on this node.
+func (l *Live) await(ctx context.Context, revision uint64) error {
+	for {
+		l.mu.Lock()
+		done, counted := l.applied >= revision, l.counted
+		l.mu.Unlock()
+		if done {
+			return nil
+		}
+		select {
+		case <-counted:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// named returns the slug of an app of a name; empty if there is none but perhaps
+// the one of a slug.
+func (l *Live) named(name, but string) string {
+	for _, a := range l.first {
+		if a.Name == name && a.Slug != but {
+			return a.Slug
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for slug, k := range l.known {
+		if k.name == name && slug != but && l.here(k) {
+			return slug
+		}
+	}
+	return ""
 }
 
 // tell closes and renews the connections of what has changed.
@@ -260,12 +322,12 @@ func (l *Live) reserved(slug string) (reason string, ok bool) {
 }
 
 // fits reports, as Conflict or Invalid, why an app could not be served beside
-// the others that this node knows.
-func (l *Live) fits(built *earshot.App) error {
+// the others that this node knows, but for the one of a slug.
+func (l *Live) fits(built *earshot.App, instead string) error {
 	if err := l.directory.Check(built); err != nil {
 		return &earshot.Error{Code: earshot.Invalid, Reason: "APP", Text: err.Error()}
 	}
-	if err := l.directory.Fits(built); err != nil {
+	if err := l.directory.FitsInstead(built, instead); err != nil {
 		return &earshot.Error{Code: earshot.Conflict, Reason: "TAKEN", Text: err.Error()}
 	}
 	return nil
@@ -292,5 +354,11 @@ type Stats struct {
 func (l *Live) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Stats{Apps: len(l.known), Served: len(l.served), Refused: len(l.refused), Changes: l.changes, Closed: l.closed}
+	apps := 0
+	for _, k := range l.known {
+		if l.here(k) {
+			apps++
+		}
+	}
+	return Stats{Apps: apps, Served: len(l.served), Refused: len(l.refused), Changes: l.changes, Closed: l.closed}
 }

@@ -26,6 +26,8 @@ type node struct {
 	live      *tenant.Live
 	store     *tenant.Store
 	log       *logged
+	logger    *slog.Logger
+	keys      *tenant.Keyring
 }
 
 // logged is what a node logs.
@@ -69,8 +71,9 @@ func newNode(t testing.TB, records *mem.Store, keys *tenant.Keyring) *node {
 func newNodeOf(t testing.TB, records *mem.Store, keys *tenant.Keyring, apps ...*earshot.App) *node {
 	t.Helper()
 	e := records.Node()
-	n := &node{log: &logged{}}
+	n := &node{log: &logged{}, keys: keys}
 	log := slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	n.logger = log
 	var err error
 	if n.directory, err = auth.NewDirectory(apps); err != nil {
 		t.Fatal(err)

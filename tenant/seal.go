@@ -113,8 +113,14 @@ func Reveal(v any) ([]byte, error) {
 // A stored is the record of an app.
 type stored struct {
 	App *App `json:"app,omitempty"`
-	// Deleted says that there was an app.
-	Deleted bool `json:"deleted,omitzero"`
+	// Deleted says that there was an app. To is the slug that it has now, empty if
+	// it is gone.
+	Deleted bool   `json:"deleted,omitzero"`
+	To      string `json:"to,omitempty"`
+	// From says that the app is moving here; see Rename.
+	From *arrival `json:"from,omitempty"`
+	// Dry says that nothing can be stored under the slug; see App.isDry.
+	Dry bool `json:"dry,omitzero"`
 }
 
 func owner(slug string) string { return "app/" + slug }
@@ -122,8 +128,10 @@ func owner(slug string) string { return "app/" + slug }
 // encode makes the record's data: secrets are sealed, but for digests.
 func (k *Keyring) encode(s *stored, slug string) ([]byte, error) {
 	if s.App != nil {
-		s = &stored{App: s.App.clone(), Deleted: s.Deleted}
-		s.App.Revision = 0
+		c := *s
+		c.App = s.App.clone()
+		c.App.Revision = 0
+		s = &c
 		for i := range s.App.PublishKeys {
 			s.App.PublishKeys[i].Key = ""
 		}

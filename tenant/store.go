@@ -1,9 +1,11 @@
 package tenant
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -57,19 +59,23 @@ func (s *Store) Get(ctx context.Context, slug string) (*App, error) {
 	if r.Revision == 0 {
 		return nil, errNoApp
 	}
-	return s.read(&r)
+	return s.read(ctx, &r)
 }
 
-// read makes an app of its record; NotFound if it was deleted.
-func (s *Store) read(r *hub.Record) (*App, error) {
+// read makes an app of its record; NotFound if it was deleted, or has not arrived.
+func (s *Store) read(ctx context.Context, r *hub.Record) (*App, error) {
 	got, err := s.keys.decode(r.Data, r.Key[1])
 	switch {
 	case err != nil:
 		return nil, &earshot.Error{Code: earshot.Unavailable, Reason: "APP_UNREADABLE", Text: err.Error()}
 	case got.App == nil:
 		return nil, errNoApp
+	case got.From != nil:
+		if here, err := s.arrived(ctx, got.App.Slug, got.From); err != nil || !here {
+			return nil, cmp.Or(err, error(errNoApp))
+		}
 	}
-	got.App.Revision = r.Revision
+	got.App.Revision, got.App.dry = r.Revision, got.Dry
 	return got.App, nil
 }
 
@@ -95,7 +101,7 @@ func (s *Store) List(ctx context.Context, after string, limit int) (all []Listed
 	for i := range records {
 		r := &records[i]
 		last = r.Key[1]
-		a, err := s.read(r)
+		a, err := s.read(ctx, r)
 		if earshot.CodeOf(err) == earshot.NotFound && err != nil {
 			continue
 		}
@@ -108,6 +114,48 @@ func (s *Store) List(ctx context.Context, after string, limit int) (all []Listed
 	return all, last, more, nil
 }
 
+// All reads every app with its secrets, in the order of their numbers. One that
+// cannot be read is left out, and logged.
+func (s *Store) All(ctx context.Context) ([]*App, error) {
+	var all []*App
+	for after, more := (hub.Key)(nil), true; more; {
+		var records []hub.Record
+		var err error
+		if records, more, err = s.records.List(ctx, hub.Key{"app"}, after, listPage); err != nil {
+			return nil, err
+		}
+		for i := range records {
+			after = records[i].Key
+			a, err := s.read(ctx, &records[i])
+			switch {
+			case err == nil:
+				all = append(all, a)
+			case earshot.CodeOf(err) != earshot.NotFound:
+				s.log.Warn("an app cannot be read", "app", after[1], "err", err)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b *App) int { return cmp.Compare(a.ID, b.ID) })
+	return all, nil
+}
+
+// listPage is how many records are read at once.
+const listPage = 200
+
+// Named returns the slug of an app of a name, as far as this node knows, empty if
+// there is none. The one of slug but does not count.
+func (s *Store) Named(name, but string) string { return s.live.named(name, but) }
+
+// Await waits until what was done to the app of a slug before counts on this node,
+// or the context ends.
+func (s *Store) Await(ctx context.Context, slug string) error {
+	r, err := s.records.Get(ctx, appKey(slug))
+	if err != nil {
+		return err
+	}
+	return s.live.await(ctx, r.Revision)
+}
+
 // A Draft is an app that is to be made. ID, Created, Updated and Revision are
 // set by the store; Key, publish key and signing key are made if there are none.
 type Draft struct {
@@ -115,6 +163,8 @@ type Draft struct {
 	// Reuse takes a slug that an app had which was deleted: what is stored on the
 	// channels of the old app is then the new one's.
 	Reuse bool `json:"reuse,omitzero"`
+	// Lean makes no publish key and no signing key: the app has Key and Secrets.
+	Lean bool `json:"-"`
 }
 
 // Create makes an app, and returns it with its secrets.
@@ -122,13 +172,13 @@ func (s *Store) Create(ctx context.Context, by Actor, d *Draft) (*App, error) {
 	a := d.clone()
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	a.ID, a.Created, a.Updated, a.Revision = 0, now, now, 0
-	if err := s.complete(a); err != nil {
+	if err := s.complete(a, d.Lean); err != nil {
 		return nil, err
 	}
 	if reason, ok := s.live.reserved(a.Slug); !ok {
 		return nil, &earshot.Error{Code: earshot.Conflict, Reason: "SLUG_TAKEN", Text: reason}
 	}
-	if err := s.fits(a); err != nil {
+	if err := s.fits(a, a.Slug); err != nil {
 		return nil, err
 	}
 	err := s.audited(ctx, &Entry{By: by, Action: "create", App: a.Slug, After: a.Public()}, func() error { return s.insert(ctx, a, d.Reuse) })
@@ -137,37 +187,20 @@ func (s *Store) Create(ctx context.Context, by Actor, d *Draft) (*App, error) {
 
 // insert writes a new app.
 func (s *Store) insert(ctx context.Context, a *App, reuse bool) error {
-	old, err := s.records.Get(ctx, appKey(a.Slug))
+	over, dry, err := s.free(ctx, a.Slug, reuse)
 	if err != nil {
 		return err
-	}
-	if old.Revision != 0 {
-		if _, err := s.read(&old); earshot.CodeOf(err) != earshot.NotFound {
-			return &earshot.Error{Code: earshot.Conflict, Reason: "SLUG_TAKEN", Text: "there is an app with this slug"}
-		}
-		if !reuse {
-			return &earshot.Error{
-				Code: earshot.Conflict, Reason: "SLUG_USED",
-				Text: "an app with this slug was deleted, and its messages may still be stored: say reuse if they are this app's",
-			}
-		}
 	}
 	if a.ID, err = s.nextID(ctx); err != nil {
 		return err
 	}
-	return s.put(ctx, a, old.Revision)
+	a.dry = dry
+	return s.put(ctx, a, over)
 }
 
 // put writes an app over a revision.
 func (s *Store) put(ctx context.Context, a *App, revision uint64) error {
-	data, err := s.keys.encode(&stored{App: a}, a.Slug)
-	if err != nil {
-		return err
-	}
-	next, err := s.records.Put(ctx, appKey(a.Slug), data, revision, 0)
-	if earshot.CodeOf(err) == earshot.Conflict && err != nil {
-		return errChanged
-	}
+	next, err := s.write(ctx, a.Slug, &stored{App: a, Dry: a.isDry()}, revision)
 	a.Revision = next
 	return err
 }
@@ -200,8 +233,9 @@ func (s *Store) nextID(ctx context.Context) (int64, error) {
 	return 0, &earshot.Error{Code: earshot.Unavailable, Reason: "BUSY", Text: "too many apps are made at once"}
 }
 
-// fits checks an app by itself and beside the others.
-func (s *Store) fits(a *App) error {
+// fits checks an app by itself, and beside the others but for the one of a slug,
+// whose place it takes.
+func (s *Store) fits(a *App, instead string) error {
 	if err := a.check(); err != nil {
 		return err
 	}
@@ -209,7 +243,7 @@ func (s *Store) fits(a *App) error {
 	if err != nil {
 		return err
 	}
-	return s.live.fits(built)
+	return s.live.fits(built, instead)
 }
 
 // change reads an app, changes and writes it, under the audit trail. A revision
@@ -227,7 +261,7 @@ func (s *Store) change(ctx context.Context, by Actor, action, slug string, revis
 		return nil, err
 	}
 	after.Updated = time.Now().UTC().Truncate(time.Millisecond)
-	if err := s.fits(after); err != nil {
+	if err := s.fits(after, slug); err != nil {
 		return nil, err
 	}
 	e := &Entry{By: by, Action: action, App: slug, Before: before.Public(), After: after.Public()}
@@ -245,15 +279,8 @@ func (s *Store) Delete(ctx context.Context, by Actor, slug string, revision uint
 	if revision != 0 && revision != before.Revision {
 		return errChanged
 	}
-	data, err := s.keys.encode(&stored{Deleted: true}, slug)
-	if err != nil {
-		return err
-	}
 	return s.audited(ctx, &Entry{By: by, Action: "delete", App: slug, Before: before.Public()}, func() error {
-		_, err := s.records.Put(ctx, appKey(slug), data, before.Revision, 0)
-		if earshot.CodeOf(err) == earshot.Conflict && err != nil {
-			return errChanged
-		}
+		_, err := s.write(ctx, slug, &stored{Deleted: true, Dry: before.isDry()}, before.Revision)
 		return err
 	})
 }
