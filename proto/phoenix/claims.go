@@ -175,12 +175,29 @@ func (p *proof) bound(a *earshot.App, opaque string) error {
 	if err != nil {
 		return errBinding
 	}
-	for i := range a.SigningKeys {
-		if k := &a.SigningKeys[i]; strings.HasPrefix(k.Alg, "HS") && hmac.Equal(want, binding(k.Key, opaque)) {
+	for _, key := range secretsOf(a) {
+		if hmac.Equal(want, binding(key, opaque)) {
 			return nil
 		}
 	}
 	return errBinding
+}
+
+// secretsOf are the keys by which an app's tokens may be signed with HMAC.
+func secretsOf(a *earshot.App) [][]byte {
+	var all [][]byte
+	for i := range a.SigningKeys {
+		if k := &a.SigningKeys[i]; strings.HasPrefix(k.Alg, "HS") {
+			all = append(all, k.Key)
+		}
+	}
+	for _, s := range a.Secrets {
+		all = append(all, []byte(s))
+	}
+	if a.KeySigned && a.Key != "" {
+		all = append(all, []byte(a.Key))
+	}
+	return all
 }
 
 // binding is the HMAC that s_csrf holds.

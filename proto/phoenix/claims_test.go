@@ -27,7 +27,7 @@ func TestJWTVector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &auth.Reader{Read: readClaims}
+	r := newReader()
 	v := auth.NewVerifier(apps, nil)
 	token, err := v.VerifyIn(a, vectorJWT, r)
 	if err != nil {

@@ -1,6 +1,7 @@
 package phoenix
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/earshot-io/earshot"
@@ -62,18 +63,41 @@ func (s *session) enter(ctx context.Context, f *frame, channel string) (*hub.Sub
 	}
 	o := optionsOf(f)
 	as, broken := s.proof(o.shown.or(s.hello.shown))
+	if s.openTo(f.topic) {
+		as = opensTo(cmp.Or(as, s.conn.Identity()), f.topic)
+	}
 	present := isPresence(f.topic, o.presence)
 	sub, _, err := s.conn.Subscribe(ctx, hub.Join{
 		Channel: channel, Encoding: s.p.encoding(s.hello.version, present), Tag: membership{f.join}, As: as, Present: present,
 	})
 	if err != nil {
-		return nil, refusedJoin(err, broken), err
+		return nil, s.refused(f.topic, err, broken), err
 	}
-	response := []byte("{}")
-	if sub.Identity().On(channel, "").Allow.Has(earshot.Subscribe) {
-		response = []byte(`{"message":"Joined"}`)
+	return sub, s.welcome(sub), nil
+}
+
+// welcome is the response of a join: a topic that is open to all says nothing, one
+// that a token opens that the client is in (A.7.1).
+func (s *session) welcome(sub *hub.Sub) []byte {
+	open := s.openTo(sub.Name()) || s.conn.App().Rule(sub.Name()).Open.Has(earshot.Subscribe)
+	if !open && sub.Identity().On(sub.Name(), "").Allow.Has(earshot.Subscribe) {
+		return []byte(`{"message":"Joined"}`)
 	}
-	return sub, response, nil
+	return []byte("{}")
+}
+
+// openTo reports whether the setting of open public topics opens a topic.
+func (s *session) openTo(topic string) bool {
+	return s.p.config.OpenPublic && isPublic(topic) && slugOf(topic) != s.conn.App().Slug
+}
+
+// refused is refusedJoin, but for a public topic that names no app.
+func (s *session) refused(topic string, err, broken error) []byte {
+	nobody := isPublic(topic) && s.p.deps.Apps.BySlug(slugOf(topic)) == nil
+	if e := earshot.AsError(err); nobody && e.Code == earshot.Forbidden && e.Reason == "" {
+		return because(errApp.Text)
+	}
+	return refusedJoin(err, broken)
 }
 
 // proof is who a token says that the client is, on the topic that it joins. A

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/auth"
@@ -18,6 +19,9 @@ import (
 type Config struct {
 	// Channels is how many topics one socket may have joined at a time (B.1).
 	Channels int `toml:"channels"`
+	// OpenPublic opens every topic that begins with "public:", as Ex Pusher Lite
+	// did, also where its second part names no app; else only those that name one.
+	OpenPublic bool `toml:"open_public"`
 }
 
 // DefaultConfig is what holds where nothing is set.
@@ -61,9 +65,16 @@ func Entry() proto.Entry {
 // New makes the protocol.
 func New(c Config, deps proto.Deps) *Protocol {
 	return &Protocol{
-		config: c, deps: deps, reader: &auth.Reader{Read: readClaims},
+		config: c, deps: deps, reader: newReader(),
 		encodings: [2]encodings{newEncodings(v1), newEncodings(v2)},
 	}
+}
+
+// leeway is by how much a token's clock may be wrong (A.7.3 step 4).
+const leeway = time.Minute
+
+func newReader() *auth.Reader {
+	return &auth.Reader{Read: readClaims, Leeway: leeway, Shared: true, Issued: true}
 }
 
 func (p *Protocol) encoding(v version, present bool) *hub.Encoding {

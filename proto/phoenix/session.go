@@ -8,14 +8,16 @@ import (
 	"github.com/earshot-io/earshot/hub"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/time/rate"
 )
 
 // Words of the protocol.
 const (
-	control   = "phoenix"
-	unmatched = "unmatched topic"
-	statusOK  = "ok"
-	statusBad = "error"
+	control     = "phoenix"
+	unmatched   = "unmatched topic"
+	rateLimited = "rate limited"
+	statusOK    = "ok"
+	statusBad   = "error"
 )
 
 // A session is one client's dialogue.
@@ -23,6 +25,7 @@ type session struct {
 	p     *Protocol
 	conn  *hub.Conn
 	hello *hello
+	rate  *rate.Limiter // of pushes to rooms; nil before the first
 }
 
 // A membership is a join of a topic; it is the tag of its subscription.
@@ -92,19 +95,24 @@ func (s *session) leave(sub *hub.Sub, f *frame) {
 }
 
 // publish publishes what a client pushes to a topic that it has joined. It is
-// answered when the message is as safe as its channel promises.
+// answered when the message is as safe as its channel promises; in a room only if
+// it was refused (A.7.2).
 func (s *session) publish(ctx context.Context, sub *hub.Sub, f *frame) {
-	join := joinOf(sub)
+	join, room := joinOf(sub), s.p.isRoom(f.topic, s.conn.App())
 	answer := func(err error) {
 		switch {
 		case f.ref == "":
 		case err != nil:
-			s.reply(join, f, statusBad, because(reasonOf(err)))
-		default:
+			s.reply(join, f, statusBad, refusedPush(err, room))
+		case !room:
 			s.reply(join, f, statusOK, []byte("{}"))
 		}
 	}
 	if err := checkEvent(f.event); err != nil {
+		answer(err)
+		return
+	}
+	if err := s.pace(room); err != nil {
 		answer(err)
 		return
 	}

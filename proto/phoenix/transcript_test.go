@@ -1,6 +1,7 @@
 package phoenix_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -43,8 +44,16 @@ type stage struct {
 	vars  map[string]string
 }
 
+// The vector of A.7.3.
+const (
+	vectorKey = "secret-key-1234567890"
+	vectorJWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJhdWQiOiJjc3JmIiwic3ViIjp7fSwiaXNzIjoicGwtd2ViLXRlc3QiLCJpYXQiOjE3MDAwMDAwMDAsImV4cCI6NDEwMjQ0NDgwMCwic19jc3JmIjoiMWwySV8zdEE2MDJDVXBTRTdXbHBHeGEwclRKdll2b040aTQ0VWJLZ3NlUSIsImxpc3RlbiI6WyJwdWJsaWM6KiIsInByaXZhdGU6KiJdLCJwdWJsaXNoIjpbInB1YmxpYzoqIl19.h5ACeyxoTznwoEkwfRyZBvYfIj0uFXq_53BDkIUmhUk"
+)
+
 // tenants are two apps: in both, topics that begin with "room" and "presence" are
-// open and live; what begins with "log" is logged, and open in the first.
+// open and live; what begins with "log" is logged, and open in the first. Two more
+// are as Ex Pusher Lite has them; the second takes tokens that its key has signed,
+// and has rooms that only its server may publish to.
 func tenants() []*earshot.App {
 	open := earshot.Subscribe | earshot.Publish
 	var all []*earshot.App
@@ -58,7 +67,13 @@ func tenants() []*earshot.App {
 		})
 	}
 	all[1].Origins = []string{"//*.two.example"}
-	return all
+	return append(
+		all,
+		&earshot.App{Slug: "test-app", Key: "the-key", Secrets: []string{vectorKey, "older"}},
+		&earshot.App{Slug: "demo", Key: "demo-key", KeySigned: true, Rules: []earshot.Rule{
+			{Channel: earshot.Glob("public:*"), Live: true, Open: earshot.Subscribe},
+		}},
+	)
 }
 
 func newStage(t *testing.T) *stage {
@@ -68,9 +83,17 @@ func newStage(t *testing.T) *stage {
 
 func newStageOf(t *testing.T, apps []*earshot.App) *stage {
 	t.Helper()
+	return newStageWith(t, apps, phoenix.DefaultConfig())
+}
+
+func newStageWith(t *testing.T, apps []*earshot.App, config phoenix.Config) *stage {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	engine := mem.New(mem.Config{})
-	st := &stage{t: t, conns: map[string]*websocket.Conn{}, early: map[string][]string{}, vars: map[string]string{}}
+	st := &stage{t: t, conns: map[string]*websocket.Conn{}, early: map[string][]string{}, vars: map[string]string{"vector": vectorJWT}}
+	for name, key := range map[string]string{"older": "older", "bykey": "demo-key"} {
+		st.vars[name] = st.signed(earshot.SigningKey{Alg: "HS256", Key: []byte(key)}, `{"listen":["private:*"],"publish":["*"]}`)
+	}
 	var err error
 	if st.apps, err = auth.NewDirectory(apps); err != nil {
 		t.Fatal(err)
@@ -88,7 +111,7 @@ func newStageOf(t *testing.T, apps []*earshot.App) *stage {
 	up, err := ws.New(ws.Config{}, ws.Deps{
 		Hub: st.hub, Transport: tr, Limits: transport.NewLimits(transport.LimitConfig{}), Apps: st.apps, Log: log,
 	}, []ws.Endpoint{
-		{Entry: phoenix.Entry(), Protocol: phoenix.New(phoenix.DefaultConfig(), deps)},
+		{Entry: phoenix.Entry(), Protocol: phoenix.New(config, deps)},
 		{Entry: hotsock.Entry(), Protocol: hotsock.New(hotsock.DefaultConfig(), deps)},
 	})
 	if err != nil {
@@ -132,7 +155,7 @@ func within(t *testing.T) context.Context {
 //	~ FRAME          must come, perhaps behind others, which may be asked for later
 //	= CODE           the server has closed with the code
 //	$ NAME CLAIMS    makes a token
-//	! MESSAGE        is published by the first app's server
+//	! MESSAGE        is published by the server of the app that it names, else the first
 //	x PATH           must be refused with 403
 //
 // The name of one of several clients may stand before @ ^ > < ~ and =. What
@@ -286,14 +309,17 @@ func (st *stage) filled(text string) string {
 	return text
 }
 
-// token signs claims, valid for an hour unless they say otherwise.
-func (st *stage) token(app, text string) string {
+// token signs claims with an app's key.
+func (st *stage) token(app, text string) string { return st.signed(dialectKey(app), text) }
+
+// signed signs claims, valid for an hour unless they say otherwise.
+func (st *stage) signed(key earshot.SigningKey, text string) string {
 	st.t.Helper()
 	claims := map[string]any{"exp": time.Now().Add(time.Hour).Unix()}
 	if err := json.Unmarshal([]byte(text), &claims); err != nil {
 		st.t.Fatal(err)
 	}
-	issuer, err := auth.NewIssuer(dialectKey(app))
+	issuer, err := auth.NewIssuer(key)
 	if err != nil {
 		st.t.Fatal(err)
 	}
@@ -311,6 +337,7 @@ func (st *stage) token(app, text string) string {
 func (st *stage) publish(text string) {
 	st.t.Helper()
 	var m struct {
+		App            string
 		Channel, Event string
 		Data           json.RawMessage
 		Binary         []byte
@@ -322,7 +349,7 @@ func (st *stage) publish(text string) {
 	if m.Binary != nil {
 		made.Kind, made.Data = earshot.Binary, m.Binary
 	}
-	if _, err := st.hub.Publish(within(st.t), st.apps.BySlug("one"), hub.Publication{Message: made}); err != nil {
+	if _, err := st.hub.Publish(within(st.t), st.apps.BySlug(cmp.Or(m.App, "one")), hub.Publication{Message: made}); err != nil {
 		st.t.Error(err)
 	}
 }
