@@ -17,8 +17,10 @@ const (
 	// callTime how long a call may take.
 	findTime = 2 * time.Second
 	callTime = 30 * time.Second
-	// maxServed is how many calls of other nodes run at once.
-	maxServed = 256
+	// maxServed is how many calls of other nodes run at once, and maxWaiting how
+	// many that wait.
+	maxServed  = 256
+	maxWaiting = 16 << 10
 )
 
 // A Callee carries out calls of one kind on the node that holds the connection.
@@ -98,8 +100,8 @@ func (h *Hub) carryOut(ctx context.Context, c *Conn, kind string, data []byte) (
 	return answer, err
 }
 
-// A question goes to all other nodes: a call if it names a connection, else how
-// many subscriptions a channel has.
+// A question goes to all other nodes: a call if it names a connection, else one
+// of AskAll if it has a kind, else how many subscriptions a channel has.
 type question struct {
 	Number  uint64         `cbor:"1,keyasint"`
 	Conn    earshot.ConnID `cbor:"2,keyasint"`
@@ -108,6 +110,8 @@ type question struct {
 	Left    int64          `cbor:"5,keyasint,omitempty"` // milliseconds
 	App     string         `cbor:"6,keyasint,omitempty"`
 	Channel string         `cbor:"7,keyasint,omitempty"`
+	// Over says that who asked waits no more.
+	Over bool `cbor:"9,keyasint,omitempty"`
 }
 
 // An answer is one node's. The node that holds the connection says first that it
@@ -145,6 +149,14 @@ func faultOf(err error) *fault {
 
 // questioned answers another node.
 func (h *Hub) questioned(from string, q *question) {
+	if q.Over {
+		h.asks.giveUp(caller{from, q.Number})
+		return
+	}
+	if q.Conn.IsZero() && q.Kind != "" {
+		h.answerAll(from, q)
+		return
+	}
 	if q.Conn.IsZero() {
 		_ = h.tell(from, &control{Answer: &answer{Number: q.Number, Count: h.countHere(roomKey{q.App, q.Channel})}})
 		return
@@ -154,23 +166,29 @@ func (h *Hub) questioned(from string, q *question) {
 		_ = h.tell(from, &control{Answer: &answer{Number: q.Number, No: true}})
 		return
 	}
+	places, waits := h.asks.places(q.Kind)
 	select {
-	case h.asks.served <- struct{}{}:
+	case places <- struct{}{}:
 	default:
 		busy := earshot.Errorf(earshot.Limited, "too many calls at once")
 		h.answer(from, q.Number, nil, busy)
 		return
 	}
 	_ = h.tell(from, &control{Answer: &answer{Number: q.Number, Taken: true}})
+	ctx, cancel := context.WithTimeout(h.ctx, min(time.Duration(q.Left)*time.Millisecond, callTime))
+	end := cancel
+	if waits {
+		end = h.asks.run(caller{from, q.Number}, cancel)
+	}
 	began := h.spawn(func() {
-		defer func() { <-h.asks.served }()
-		ctx, cancel := context.WithTimeout(h.ctx, min(time.Duration(q.Left)*time.Millisecond, callTime))
-		defer cancel()
+		defer func() { <-places }()
+		defer end()
 		data, err := h.carryOut(ctx, c, q.Kind, q.Data)
 		h.answer(from, q.Number, data, err)
 	})
 	if !began {
-		<-h.asks.served
+		end()
+		<-places
 	}
 }
 
@@ -190,10 +208,14 @@ func (h *Hub) answer(to string, number uint64, data []byte, err error) {
 // asks are the questions of this node that are open, and who answers those of
 // others.
 type asks struct {
-	served chan struct{} // held by calls of other nodes
+	served  chan struct{} // held by calls of other nodes
+	waiting chan struct{} // held by those of them that wait
 
 	mu    sync.Mutex
 	kinds map[string]Callee
+	waits map[string]bool // kinds of calls that wait
+	runs  map[caller]context.CancelFunc
+	toAll map[string]Answerer
 	next  uint64
 	open  map[uint64]*ask
 }

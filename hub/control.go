@@ -15,7 +15,7 @@ type control struct {
 	Delta    *delta    `cbor:"5,keyasint,omitempty"`
 	Ask      uint64    `cbor:"6,keyasint,omitempty"`
 	Snapshot *snapshot `cbor:"7,keyasint,omitempty"`
-	// Question and Answer are those of a Call or of Info.
+	// Question and Answer are those of a Call, of AskAll or of Info.
 	Question *question `cbor:"8,keyasint,omitempty"`
 	Answer   *answer   `cbor:"9,keyasint,omitempty"`
 }
