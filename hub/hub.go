@@ -90,6 +90,7 @@ func New(config Config, engine Engine, log *slog.Logger) *Hub {
 	h := &Hub{config: config, engine: engine, log: log, reads: make(chan struct{}, maxReads), apps: map[string]*app{}, made: time.Now()}
 	h.roster.hub = h
 	h.asks.served = make(chan struct{}, maxServed)
+	h.asks.waiting = make(chan struct{}, maxWaiting)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	for i := range config.Shards {
 		h.shards = append(h.shards, newShard(h, i))
