@@ -164,14 +164,14 @@ func TestSign(t *testing.T) {
 	}
 	const id, timestamp, body = "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", `{"test": 2432232314}`
 	const want = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-	if got := sign([][]byte{key}, id, timestamp, []byte(body)); got != want {
+	if got := Sign([][]byte{key}, id, timestamp, []byte(body)); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	other, err := DecodeSecret(NewSecret())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := sign([][]byte{other, key}, id, timestamp, []byte(body)); len(got) != 2*len(want)+1 || got[len(want)+1:] != want {
+	if got := Sign([][]byte{other, key}, id, timestamp, []byte(body)); len(got) != 2*len(want)+1 || got[len(want)+1:] != want {
 		t.Errorf("two secrets make %s", got)
 	}
 }

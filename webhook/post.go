@@ -70,7 +70,7 @@ func (p *poster) post(ctx context.Context, id string, body []byte) *refusal {
 	req.Header.Set("User-Agent", "Earshot")
 	req.Header.Set("webhook-id", id)
 	req.Header.Set("webhook-timestamp", timestamp)
-	req.Header.Set("webhook-signature", sign(p.keys, id, timestamp, body))
+	req.Header.Set("webhook-signature", Sign(p.keys, id, timestamp, body))
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return &refusal{reason: cut(reasonOf(err)), away: true}

@@ -35,8 +35,8 @@ func DecodeSecret(secret string) ([]byte, error) {
 	return key, nil
 }
 
-// sign makes the webhook-signature of a request: one for each key.
-func sign(keys [][]byte, id, timestamp string, body []byte) string {
+// Sign makes the webhook-signature of a request: one for each key.
+func Sign(keys [][]byte, id, timestamp string, body []byte) string {
 	all := make([]string, len(keys))
 	for i, key := range keys {
 		mac := hmac.New(sha256.New, key)
