@@ -204,6 +204,9 @@ func (c *cluster) promises(t *testing.T, o enginetest.Options, buckets int) *eng
 		proxies = append(proxies, p)
 		configs = append(configs, Config{
 			URLs: []string{"nats://" + user + "@" + p.listener.Addr().String()}, Cap: o.Cap, ResumeWindow: o.ResumeWindow, Buckets: buckets,
+			// Three servers and their clients share the machine with other tests: what
+			// they promise does not include that they are quick.
+			Deadline: 10 * time.Second,
 		})
 	}
 	s := &enginetest.Cluster{
