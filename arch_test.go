@@ -42,6 +42,7 @@ var mayImport = map[string][]string{
 	"stream":            {".", "hub", "proto", "transport"},
 	"longpoll":          {".", "hub", "auth", "proto"},
 	"api":               {".", "hub", "auth", "auth/sigv4", "entry", "reaction", "tenant", "webhook"},
+	"function":          {"."},
 	"console":           {},
 	"client":            {".", "auth"},
 	"client/lambda":     {"client"},
