@@ -99,10 +99,11 @@ type SigningKey struct {
 // An AccessKey signs requests with AWS Signature Version 4.
 type AccessKey struct {
 	ID, Secret string
-	// Allow are what it may be used for: "lambda:InvokeFunction" or
-	// "execute-api:ManageConnections", each perhaps with ":" and a pattern of the
-	// function's or API's name behind it; * stands for any run of characters.
-	// Empty allows everything of the app.
+	// Allow are what it may be used for: "lambda:InvokeFunction",
+	// "execute-api:ManageConnections" or "execute-api:Invoke", each perhaps with ":"
+	// and a pattern behind it, of the function's name, or of the API's id with what
+	// follows it in an ARN: abc123, abc123/prod/*, abc123/prod/POST/@connections/*.
+	// The star stands for any run of characters. Empty allows everything of the app.
 	Allow []Pattern
 }
 
@@ -110,6 +111,8 @@ type AccessKey struct {
 const (
 	InvokeFunction    = "lambda:InvokeFunction"
 	ManageConnections = "execute-api:ManageConnections"
+	// InvokeAPI is to connect where $connect asks for a signature.
+	InvokeAPI = "execute-api:Invoke"
 )
 
 // Allows reports whether the key may be used for an action on what the name says.

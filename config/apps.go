@@ -121,8 +121,8 @@ func (a *App) keys(out *earshot.App, name string, p *Problems) {
 		made := earshot.AccessKey{ID: k.ID, Secret: string(k.Secret)}
 		for j, allowed := range k.Allow {
 			if !validAllow(allowed) {
-				p.add(`%s.access_keys[%d].allow[%d]: %q is neither %q nor %q, perhaps with ":" and a name behind it`,
-					name, i, j, allowed, earshot.InvokeFunction, earshot.ManageConnections)
+				p.add(`%s.access_keys[%d].allow[%d]: %q is none of %q, %q and %q, perhaps with ":" and a name behind it`,
+					name, i, j, allowed, earshot.InvokeFunction, earshot.ManageConnections, earshot.InvokeAPI)
 			}
 			made.Allow = append(made.Allow, earshot.Glob(allowed))
 		}
@@ -136,10 +136,10 @@ func (a *App) keys(out *earshot.App, name string, p *Problems) {
 	}
 }
 
-// validAllow asks for one of the two actions, so that a typing error does not
+// validAllow asks for one of the actions, so that a typing error does not
 // take away what was meant to be allowed.
 func validAllow(s string) bool {
-	for _, action := range []string{earshot.InvokeFunction, earshot.ManageConnections} {
+	for _, action := range []string{earshot.InvokeFunction, earshot.ManageConnections, earshot.InvokeAPI} {
 		rest, ok := strings.CutPrefix(s, action)
 		if name, named := strings.CutPrefix(rest, ":"); ok && (rest == "" || named && name != "") {
 			return true

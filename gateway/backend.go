@@ -54,6 +54,9 @@ type Answer struct {
 	// Join and Leave are the channels that the connection is to hear from now on,
 	// or no more: Earshot's own members "join" and "leave" of the answer.
 	Join, Leave []string
+	// Envelope has what the joined channels bring come with its names: the answer's
+	// member "envelope".
+	Envelope bool
 }
 
 // A Verdict is an authorizer's yes.

@@ -133,7 +133,8 @@ func (a *App) checkKeys() error {
 		}
 		for _, allowed := range k.Allow {
 			if !validAllow(allowed) {
-				return invalid("ACCESS_KEY", `allow of the access key %q is of %q and %q, perhaps with ":" and a name behind it`, k.ID, earshot.InvokeFunction, earshot.ManageConnections)
+				return invalid("ACCESS_KEY", `allow of the access key %q is of %q, %q and %q, perhaps with ":" and a name behind it`,
+					k.ID, earshot.InvokeFunction, earshot.ManageConnections, earshot.InvokeAPI)
 			}
 		}
 	}
@@ -151,10 +152,10 @@ func (a *App) checkKeys() error {
 
 var errHidden = &earshot.Error{Code: earshot.Invalid, Reason: "SECRET_HIDDEN", Text: "a secret is hidden here: take what export gives"}
 
-// validAllow asks for one of the two actions, so that a typing error does not
+// validAllow asks for one of the actions, so that a typing error does not
 // take away what was meant to be allowed.
 func validAllow(s string) bool {
-	for _, action := range []string{earshot.InvokeFunction, earshot.ManageConnections} {
+	for _, action := range []string{earshot.InvokeFunction, earshot.ManageConnections, earshot.InvokeAPI} {
 		rest, ok := strings.CutPrefix(s, action)
 		if name, named := strings.CutPrefix(rest, ":"); ok && (rest == "" || named && name != "") {
 			return true
