@@ -52,9 +52,19 @@ func Check(g *earshot.Gateway) error {
 	}
 	c.apiKeys()
 	if len(c.found) == 0 {
+		c.compiled()
+	}
+	if len(c.found) == 0 {
 		return nil
 	}
 	return c.found
+}
+
+// compiled asks, where nothing else is wrong, for what only Compile finds.
+func (c *checker) compiled() {
+	if _, err := Compile(c.api); err != nil {
+		c.add("routes", "%v", err)
+	}
 }
 
 // A checker gathers problems, and knows what can be referred to.
@@ -83,8 +93,6 @@ var (
 	stageName    = regexp.MustCompile(`^([A-Za-z0-9_-]{1,128}|\$default)$`)
 	variableName = regexp.MustCompile(`^[A-Za-z0-9_]{1,64}$`)
 	variableText = regexp.MustCompile(`^[A-Za-z0-9\-._~:/?#&=,]{1,512}$`)
-	functionText = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	versionText  = regexp.MustCompile(`^[A-Za-z0-9$_-]{1,128}$`)
 	envName      = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	httpToken    = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 	regionName   = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
@@ -104,8 +112,8 @@ func (c *checker) names() {
 		}
 		c.once(hosts, path, h)
 	}
-	if g.RouteSelection == "" {
-		c.add("routeSelectionExpression", "it is missing; $request.body.action is one")
+	if _, err := parseExpression(g.RouteSelection); err != nil {
+		c.add("routeSelectionExpression", "%v; $request.body.action is one that can be meant", err)
 	}
 	switch g.APIKeySelection {
 	case "", "$request.header.x-api-key", "$context.authorizer.usageIdentifierKey":
@@ -370,7 +378,11 @@ func (c *checker) authorizer(path string, a *earshot.GatewayAuthorizer) {
 	if a.ID == "" {
 		c.add(path+".authorizerId", "it is missing")
 	}
-	c.functionOf(path+".authorizerUri", a.URI)
+	if strings.HasPrefix(a.URI, "http://") || strings.HasPrefix(a.URI, "https://") {
+		c.address(path+".authorizerUri", a.URI)
+	} else {
+		c.functionOf(path+".authorizerUri", a.URI)
+	}
 	for i, s := range a.IdentitySource {
 		if !identitySource(s) {
 			c.add(fmt.Sprintf("%s.identitySource[%d]", path, i), "%q is not route.request.header.NAME, route.request.querystring.NAME, context.NAME or stageVariables.NAME", s)
@@ -392,8 +404,8 @@ func identitySource(s string) bool {
 }
 
 func (c *checker) function(path string, f *earshot.GatewayFunction) {
-	if !functionText.MatchString(f.Name) {
-		c.add(path+".functionName", "%q is not 1 to 64 letters, digits, - and _", f.Name)
+	if !isFunctionName(f.Name) {
+		c.add(path+".functionName", "%q is not 1 to 140 letters, digits, - and _", f.Name)
 	}
 	ways := 0
 	for _, there := range []bool{len(f.Command) > 0, f.Source != "", f.Endpoint != ""} {

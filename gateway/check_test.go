@@ -59,7 +59,12 @@ func TestCheckRefuses(t *testing.T) {
 		`id: "A b" is not`:                     func(g *earshot.Gateway) { g.ID = "A b" },
 		`hosts[0]: "WS.example" is not`:        func(g *earshot.Gateway) { g.Hosts[0] = "WS.example" },
 		`hosts[1]: "ws.example.com" stands`:    func(g *earshot.Gateway) { g.Hosts = append(g.Hosts, g.Hosts[0]) },
-		`routeSelectionExpression: it is miss`: func(g *earshot.Gateway) { g.RouteSelection = "" },
+		`routeSelectionExpression: it is empt`: func(g *earshot.Gateway) { g.RouteSelection = "" },
+		`routeSelectionExpression: `:           func(g *earshot.Gateway) { g.RouteSelection = "${request.body.x" },
+		`authorizers[0].authorizerUri: "http`:  func(g *earshot.Gateway) { g.Authorizers[0].URI = "http://" },
+		`routes: `: func(g *earshot.Gateway) {
+			g.Integrations[1].RequestParameters["integration.request.header.x"] = "context.nothing"
+		},
 		`apiKeySelectionExpression: "x" is`:    func(g *earshot.Gateway) { g.APIKeySelection = "x" },
 		`region: "US" is not`:                  func(g *earshot.Gateway) { g.Region = "US" },
 		`account: "1" is not 12 digits`:        func(g *earshot.Gateway) { g.Account = "1" },

@@ -4,7 +4,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 )
 
 // FunctionName returns the name of the function that an integration or authorizer
@@ -12,18 +11,11 @@ import (
 // account and name, or by its name; each perhaps with a version or alias behind
 // it, which does not matter here. It reports whether s is one of these.
 func FunctionName(s string) (name string, ok bool) {
-	if _, rest, found := strings.Cut(s, "/functions/"); found {
-		if s, found = strings.CutSuffix(rest, "/invocations"); !found {
-			return "", false
-		}
-	}
-	if _, rest, found := strings.Cut(s, ":function:"); found {
-		s = rest
-	} else if strings.HasPrefix(s, "arn:") {
+	t, err := functionTarget(s)
+	if err != nil {
 		return "", false
 	}
-	name, version, named := strings.Cut(s, ":")
-	return name, functionText.MatchString(name) && (!named || versionText.MatchString(version))
+	return t.Function.Name, true
 }
 
 // sorted ranges over a map in the order of its keys.
