@@ -2,9 +2,12 @@ package app
 
 import (
 	"context"
+	"net/http"
+	"net/netip"
 
 	"github.com/earshot-io/earshot/api"
 	"github.com/earshot-io/earshot/auth"
+	"github.com/earshot-io/earshot/epl"
 	"github.com/earshot-io/earshot/hub"
 	"github.com/earshot-io/earshot/tenant"
 	"github.com/earshot-io/earshot/ws"
@@ -21,6 +24,15 @@ func (a *App) liveApps(ctx context.Context, records hub.Records) error {
 	}
 	a.onStop("apps", func(context.Context) error { a.live.Close(); return nil })
 	return nil
+}
+
+// exPusherLite is the other HTTP side of apps.
+func (a *App) exPusherLite(gate *auth.Gate, from func(*http.Request) (netip.Addr, bool)) *epl.API {
+	d := epl.Deps{Hub: a.hub, Apps: a.apps, Store: a.tenants, Gate: gate, Client: from, Ready: a.whyNot, Log: a.log.With("protocol", "epl")}
+	if a.operator != nil {
+		d.Operator = a.operator
+	}
+	return epl.New(d)
 }
 
 func tenantFigures(live *tenant.Live, operator *auth.Operator) api.Source {

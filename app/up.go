@@ -122,6 +122,7 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 		},
 	})
 	served.Routes(mux.Handle)
+	a.exPusherLite(gate, from).Routes(mux.Handle)
 	console.New(a.options.Dev, a.whyNot).Routes(mux.Handle)
 	routeProtocols(mux, endpoints)
 	return sockets.Handler(served.Lambda(wrap(mux, endpoints))), nil

@@ -6,12 +6,15 @@ import (
 	"unicode/utf8"
 
 	"github.com/earshot-io/earshot"
+	"github.com/rivo/uniseg"
 )
 
 // Limits of one app.
 const (
-	maxName = 255
+	maxName = 255 // characters, as people count them
 	maxList = 100
+	// MaxName is how many bytes an app's name may have.
+	MaxName = 4096
 	// maxKeys is how many keys of a kind there may be: two while one is replaced,
 	// for each of some parties.
 	maxKeys = 16
@@ -43,7 +46,7 @@ func (a *App) check() error {
 		return err
 	}
 	switch {
-	case strings.TrimSpace(a.Name) == "" || utf8.RuneCountInString(a.Name) > maxName || !utf8.ValidString(a.Name):
+	case strings.TrimSpace(a.Name) == "" || len(a.Name) > MaxName || uniseg.GraphemeClusterCount(a.Name) > maxName || !utf8.ValidString(a.Name):
 		return invalid("NAME", "a name has 1 to 255 characters")
 	case !ValidKey(a.Key):
 		return invalid("KEY", "a key has 1 to 64 letters, digits, - and _")
