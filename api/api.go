@@ -31,6 +31,8 @@ type Deps struct {
 	Storage   Storage
 	Reactions Reactions
 	Schedule  Schedule
+	// Functions run here; nil if there are none.
+	Functions Functions
 	// Entries are read; nil if there are none.
 	Entries Entries
 	// Schedules are listed and cancelled; nil if there are none.
@@ -63,6 +65,7 @@ type API struct {
 	reactions Reactions
 	schedule  Schedule
 	schedules Schedules
+	functions Functions
 	operator  *auth.Operator
 	tenants   *tenant.Store
 	client    func(*http.Request) (netip.Addr, bool)
@@ -77,7 +80,7 @@ type API struct {
 // New makes an API.
 func New(d Deps) *API {
 	return &API{
-		hub: d.Hub, apps: d.Apps, storage: d.Storage, entries: d.Entries, reactions: d.Reactions, schedule: d.Schedule, schedules: d.Schedules, client: d.Client,
+		hub: d.Hub, apps: d.Apps, storage: d.Storage, entries: d.Entries, reactions: d.Reactions, schedule: d.Schedule, schedules: d.Schedules, functions: d.Functions, client: d.Client,
 		operator: d.Operator, tenants: d.Tenants, gate: d.Gate,
 		events: d.Events, ready: d.Ready, sources: d.Metrics, log: d.Log,
 	}

@@ -58,6 +58,7 @@ func (h *published) Info(_ context.Context, a *earshot.App, channel string) (hub
 }
 
 type world struct {
+	functions *functions
 	testing.TB
 	hub *published
 	mux *http.ServeMux
@@ -86,10 +87,11 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{TB: t, hub: &published{}, mux: http.NewServeMux(), stored: &stored{}}
+	w := &world{TB: t, hub: &published{}, mux: http.NewServeMux(), stored: &stored{}, functions: &functions{}}
 	log := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	a := api.New(api.Deps{
-		Storage: w.stored, Reactions: w.stored, Schedule: planned{w.stored}, Client: transport.Proxies(nil).Client,
+		Functions: w.functions,
+		Storage:   w.stored, Reactions: w.stored, Schedule: planned{w.stored}, Client: transport.Proxies(nil).Client,
 		Hub: w.hub, Apps: apps, Ready: func() error { return w.ready }, Log: log,
 		Metrics: []api.Source{api.HubFigures(func() hub.Stats { return hub.Stats{Opened: 5, Ended: 2} }), api.ProcessFigures()},
 	})

@@ -90,6 +90,13 @@
 // SDKs send and which counts as one where there is none. All other exceptions
 // have AWS's names in X-Amzn-Errortype.
 //
+// A function that the app runs on this server (Deps.Functions) counts before the
+// one that publishes: its name calls it. RequestResponse takes an event of up to 6
+// MiB and is 200 with what the function answers, X-Amz-Function-Error if it failed,
+// and with X-Amz-Log-Type: Tail the last 4 KB of what it printed in
+// X-Amz-Log-Result. Event takes 1 MiB and is 202: the function is called once, if
+// this server lives so long. DryRun is 204.
+//
 // # Events
 //
 // GET /events is an endless answer of server-sent events for an app that has

@@ -99,6 +99,9 @@ func (in *invocation) serve() error {
 	if len(body) == 0 {
 		body = []byte("{}")
 	}
+	if in.hosted() {
+		return in.call(body, kind == "Event")
+	}
 	out := in.api.publishAll(in.r.Context(), in.source(), []jsontext.Value{body})[0]
 	if out.err != nil {
 		return in.fault(out, kind == "Event")

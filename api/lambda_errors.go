@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -145,11 +146,13 @@ func errUnknownOperation() error {
 
 // body reads the body.
 func (in *invocation) body() ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(in.w, in.r.Body, maxBody))
+	most := in.mostBytes()
+	body, err := io.ReadAll(http.MaxBytesReader(in.w, in.r.Body, most))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, exceptionOf(http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", "Request must be smaller than 1048576 bytes for the InvokeFunction operation")
+		return nil, exceptionOf(http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException",
+			fmt.Sprintf("Request must be smaller than %d bytes for the InvokeFunction operation", most))
 	case err != nil:
 		return nil, exceptionOf(http.StatusBadRequest, "InvalidRequestContentException", "The request body could not be read")
 	}
