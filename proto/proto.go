@@ -43,6 +43,9 @@ type Session = hub.Handler
 type Request struct {
 	// HTTP is the upgrade request or the first long-poll; nil on a plain stream.
 	HTTP *http.Request
+	// Head is HTTP's head as it came, for how the client spells the names of its
+	// headers; nil where it was not kept.
+	Head []byte
 	// Subprotocols are the WebSocket subprotocols that the client offered, in order.
 	Subprotocols []string
 	// App is the app that the host or path selects, nil if neither says.

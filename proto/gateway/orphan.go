@@ -1,0 +1,175 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/earshot-io/earshot/hub"
+	"github.com/go-json-experiment/json"
+)
+
+const (
+	// lookEvery is how often is looked whether nodes that have records live, and
+	// deadAfter is at how many looks in a row one must be missing to be dead.
+	lookEvery = time.Second
+	deadAfter = 4
+	// watchAgain is how long after a failure the marks are watched again.
+	watchAgain = time.Second
+	// page is how many records are inherited at once.
+	page = 256
+)
+
+// Run delivers the $disconnects of nodes that died, until the context ends; then
+// what this node has not delivered yet. It does nothing before there is an API.
+func (p *Protocol) Run(ctx context.Context) {
+	defer p.endings.close()
+	if p.endings.records == nil {
+		<-ctx.Done()
+		return
+	}
+	for _, a := range p.deps.Apps.Apps() {
+		p.book.of(a)
+	}
+	select {
+	case <-p.book.used:
+	case <-ctx.Done():
+		return
+	}
+	o := &orphans{x: p.endings, marks: map[string]int{}, taken: map[string]bool{}}
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() { o.watch(ctx) })
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ticker.C:
+			for _, node := range o.dead() {
+				watching.Go(func() { o.adopt(ctx, node) })
+			}
+			p.book.sweep(p.deps.Apps.BySlug)
+		case <-ctx.Done():
+		}
+	}
+}
+
+// orphans are the records of nodes that have died.
+type orphans struct {
+	x *endings
+
+	mu    sync.Mutex
+	marks map[string]int // at how many looks in a row each node was missing
+	taken map[string]bool
+}
+
+// watch follows which nodes have records.
+func (o *orphans) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		_ = o.x.records.Watch(ctx, hub.Key{markKind}, o.changed, func() {})
+		select {
+		case <-time.After(watchAgain):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (o *orphans) changed(records []hub.Record) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, r := range records {
+		switch node := r.Key[len(r.Key)-1]; {
+		case r.Data == nil:
+			delete(o.marks, node)
+		case node != o.x.p.deps.Hub.Node():
+			o.marks[node] += 0
+		}
+	}
+}
+
+// dead returns the nodes with records that do not live any more, and that nobody
+// here has taken on yet.
+func (o *orphans) dead() (nodes []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.marks) == 0 {
+		return nil
+	}
+	live := o.x.p.deps.Hub.Nodes()
+	for node := range o.marks {
+		if slices.Contains(live, node) {
+			o.marks[node] = 0
+			continue
+		}
+		o.marks[node]++
+		if o.marks[node] >= deadAfter && !o.taken[node] {
+			o.taken[node] = true
+			nodes = append(nodes, node)
+		}
+	}
+	return nodes
+}
+
+// adopt delivers what a dead node has left. Of all nodes one does, and if that dies
+// too, the next.
+func (o *orphans) adopt(ctx context.Context, node string) {
+	defer func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		delete(o.taken, node)
+	}()
+	err := o.x.p.deps.Hub.Lease(ctx, "the disconnects of "+node, func(ctx context.Context) {
+		if err := o.inherit(ctx, node); err != nil && ctx.Err() == nil {
+			o.x.p.deps.Log.Warn("the connections of a node that died are told of later", "node", node, "err", err)
+		}
+	})
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	o.x.p.deps.Log.Warn("the connections of a node that died are told of later", "node", node, "err", err)
+}
+
+// inherit delivers the records of a node, page by page, and then removes its mark.
+func (o *orphans) inherit(ctx context.Context, node string) error {
+	var after hub.Key
+	for more := true; more; {
+		records, next, err := o.x.records.List(ctx, hub.Key{recordKind, node}, after, page)
+		if err != nil {
+			return err
+		}
+		if err := o.deliver(ctx, records); err != nil {
+			return err
+		}
+		if more = next && len(records) > 0; more {
+			after = records[len(records)-1].Key
+		}
+	}
+	return o.x.records.Delete(ctx, hub.Key{markKind, node}, hub.AnyRevision)
+}
+
+// deliver tells of the ends of connections, and waits until that is done.
+func (o *orphans) deliver(ctx context.Context, records []hub.Record) error {
+	done := make(chan struct{}, len(records))
+	count := 0
+	for _, r := range records {
+		e := &ending{key: r.Key, done: func() { done <- struct{}{} }}
+		if err := json.Unmarshal(r.Data, &e.record); err != nil {
+			o.x.p.deps.Log.Error("the record of a connection cannot be read", "err", err)
+			continue
+		}
+		if e.noted = e.Code != 0; !e.noted {
+			e.Code, e.Reason = closeAbnormal, reasonAbnormal
+		}
+		count++
+		o.x.add(e)
+	}
+	for range count {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
