@@ -10,6 +10,7 @@ import (
 	"github.com/earshot-io/earshot/api"
 	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/console"
+	"github.com/earshot-io/earshot/gateway/invoke"
 	"github.com/earshot-io/earshot/hub"
 	"github.com/earshot-io/earshot/proto"
 	"github.com/earshot-io/earshot/schedule"
@@ -89,9 +90,13 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 	}
 	from := transport.Proxies(proxies).Client
 	gate := auth.NewGate(auth.GateConfig{Client: from, Settings: a.config.Path(), Log: a.log})
+	backends, err := a.callBackends()
+	if err != nil {
+		return nil, err
+	}
 	endpoints, err := a.speak(proto.Deps{
 		Hub: a.hub, Apps: a.apps, Tokens: auth.NewVerifier(a.apps, a.engine), Entries: kept.entries, Reactions: kept.reactions,
-		Schedule: clientScheduler{scheduler{kept}}, Client: from, Gate: gate, Log: a.log,
+		Schedule: clientScheduler{scheduler{kept}}, Client: from, Gate: gate, Gateways: backends, Log: a.log,
 	})
 	if err != nil {
 		return nil, err
@@ -118,7 +123,7 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 		Metrics: []api.Source{
 			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), gateFigures(gate), engineFigures(a.engine),
 			api.ProcessFigures(), eventFigures(events), scheduleFigures(kept.timers),
-			tenantFigures(a.live, a.operator),
+			tenantFigures(a.live, a.operator), backendFigures(backends),
 		},
 	})
 	served.Routes(mux.Handle)
@@ -126,6 +131,17 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 	console.New(a.options.Dev, a.whyNot).Routes(mux.Handle)
 	routeProtocols(mux, endpoints)
 	return sockets.Handler(served.Lambda(wrap(mux, endpoints))), nil
+}
+
+// callBackends makes what calls the backends of WebSocket APIs.
+func (a *App) callBackends() (*invoke.Backend, error) {
+	allowed, err := a.config.Guard()
+	if err != nil {
+		return nil, err // cannot be: it was checked
+	}
+	b := invoke.New(invoke.Config{Guard: allowed})
+	a.onStop("backends", func(context.Context) error { b.Close(); return nil })
+	return b, nil
 }
 
 // tellEvents makes what tells the apps' own servers. Where other nodes record

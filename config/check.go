@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/earshot-io/earshot/auth"
+	"github.com/earshot-io/earshot/guard"
 	"github.com/earshot-io/earshot/tenant"
 )
 
@@ -24,6 +25,9 @@ func (c *Config) Check() error {
 	c.checkEvents(&p)
 	c.checkLimits(&p)
 	c.checkAdmin(&p)
+	if _, err := c.Guard(); err != nil {
+		p.add("gateways.allow: %v", err)
+	}
 	if _, err := c.LogLevel(); err != nil {
 		p.add("log.level: %v", err)
 	}
@@ -137,6 +141,10 @@ func (c *Config) CheckProtocols(names []string) error {
 
 // Proxies returns the networks of trusted proxies.
 func (c *Config) Proxies() ([]netip.Prefix, error) { return networks(c.Server.TrustedProxies) }
+
+// Guard returns what decides where integrations of apps that are made at run time
+// may lead.
+func (c *Config) Guard() (*guard.Guard, error) { return guard.New(c.Gateways.Allow...) }
 
 func networks(list []string) ([]netip.Prefix, error) {
 	var all []netip.Prefix

@@ -21,6 +21,8 @@ type Config struct {
 	// Limits refuse connections before they cost much. What is refused is told
 	// at the handshake, with 429 or 503 and Retry-After, and counted. 0 is no limit.
 	Limits Limits `toml:"limits"`
+	// Gateways is what WebSocket APIs may reach.
+	Gateways Gateways `toml:"gateways"`
 	// Log is what the server writes to its standard error.
 	Log Log `toml:"log"`
 	// Protocols holds one section for each protocol, by its name.
@@ -139,6 +141,14 @@ type Limits struct {
 	ConnectionsPerUser int `toml:"connections_per_user"`
 }
 
+// Gateways is what WebSocket APIs may reach.
+type Gateways struct {
+	// Allow are networks (10.0.0.0/8), addresses and host names that integrations and
+	// authorizers of apps which are made while the server runs may reach, by plain
+	// http too, though they are internal. Those of this file's apps may go anywhere.
+	Allow []string `toml:"allow"`
+}
+
 // Log is what the server writes to its standard error.
 type Log struct {
 	// Level is debug, info, warn or error. At debug every HTTP request is
@@ -210,6 +220,9 @@ type App struct {
 	Channels []Channel `toml:"channels"`
 	// Webhooks are addresses that are told of the app's events.
 	Webhooks []Webhook `toml:"webhooks"`
+	// Gateways are WebSocket APIs as Amazon API Gateway has them. `earshot import`
+	// makes them of CloudFormation and SAM templates.
+	Gateways []Gateway `toml:"gateways"`
 
 	byToken bool // tokens alone publish: a notiflux
 }

@@ -31,6 +31,7 @@ type proxyAnswer struct {
 	Base64            jsontext.Value `json:"isBase64Encoded"`
 	Join              jsontext.Value `json:"join"`
 	Leave             jsontext.Value `json:"leave"`
+	Envelope          jsontext.Value `json:"envelope"`
 }
 
 func malformed(format string, args ...any) error {
@@ -155,6 +156,9 @@ func (e *Event) reply(a *Answer, body []byte, binary bool) error {
 func readChannels(v *proxyAnswer, a *Answer) (err error) {
 	if a.Join, err = channels("join", v.Join); err != nil {
 		return err
+	}
+	if !isNull(v.Envelope) && json.Unmarshal(v.Envelope, &a.Envelope) != nil {
+		return malformed("envelope is neither true nor false")
 	}
 	a.Leave, err = channels("leave", v.Leave)
 	return err

@@ -50,16 +50,17 @@ func (a *API) Stage(name string) *Stage { return a.stages[name] }
 
 // Host is the name that always selects the API, as AWS has it.
 func (a *API) Host() string {
-	return a.ID + ".execute-api." + a.region() + ".amazonaws.com"
+	return a.ID + ".execute-api." + a.Where() + ".amazonaws.com"
 }
 
 // ARN names something of a stage in policies, such as "$connect" or
 // "POST/@connections/id".
 func (a *API) ARN(stage, what string) string {
-	return "arn:aws:execute-api:" + a.region() + ":" + a.account() + ":" + a.ID + "/" + stage + "/" + what
+	return "arn:aws:execute-api:" + a.Where() + ":" + a.account() + ":" + a.ID + "/" + stage + "/" + what
 }
 
-func (a *API) region() string {
+// Where is the API's region.
+func (a *API) Where() string {
 	if a.Region == "" {
 		return defaultRegion
 	}

@@ -96,6 +96,42 @@ const (
 	AuthorizerFailed
 )
 
+// FailureKinds returns all kinds.
+func FailureKinds() []FailureKind {
+	var all []FailureKind
+	for k := Raised; k <= AuthorizerFailed; k++ {
+		all = append(all, k)
+	}
+	return all
+}
+
+// String returns the kind in words, with _ between them.
+func (k FailureKind) String() string {
+	switch k {
+	case Raised:
+		return "raised"
+	case Malformed:
+		return "malformed"
+	case TimedOut:
+		return "timed_out"
+	case Unreachable:
+		return "unreachable"
+	case Misconfigured:
+		return "misconfigured"
+	case Overloaded:
+		return "overloaded"
+	case NoIdentity:
+		return "no_identity"
+	case Unauthorized:
+		return "unauthorized"
+	case Denied:
+		return "denied"
+	case AuthorizerFailed:
+		return "authorizer_failed"
+	}
+	return "unknown"
+}
+
 // A Failure is why there is no answer.
 type Failure struct {
 	Kind FailureKind

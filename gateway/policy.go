@@ -45,7 +45,7 @@ func parsePolicy(document jsontext.Value) (policy, error) {
 	}
 	all, err := oneOrMany[jsontext.Value](d.Statement, '{')
 	if err != nil {
-		return nil, fmt.Errorf("Statement is neither an object nor an array")
+		return nil, fmt.Errorf("a policy has a Statement, which is an object or an array")
 	}
 	p := make(policy, 0, len(all))
 	for _, one := range all {
@@ -89,7 +89,7 @@ func parseStatement(v jsontext.Value) (s statement, err error) {
 				s.allow = true
 			case `"Deny"`:
 			default:
-				return s, fmt.Errorf("Effect is neither Allow nor Deny")
+				return s, fmt.Errorf("an Effect is Allow or Deny")
 			}
 		case "Action":
 			s.actions, err = oneOrMany[string](value, '"')
