@@ -32,6 +32,9 @@ type Options struct {
 	Protocols []proto.Entry
 	// Dev opens the page of a development server; nil for none.
 	Dev *Dev
+	// Gateways are WebSocket APIs beside those of the settings, by the slug of their
+	// app.
+	Gateways map[string][]earshot.Gateway
 }
 
 // Dev is what the page of a development server works with.
@@ -43,7 +46,8 @@ type App struct {
 	options  Options
 	log      *slog.Logger
 	apps     *auth.Directory
-	operator *auth.Operator // nil if nobody may make apps
+	lent     map[string]earshot.AccessKey // to functions, by the slug of their app
+	operator *auth.Operator               // nil if nobody may make apps
 	keys     *tenant.Keyring
 	live     *tenant.Live
 	tenants  *tenant.Store
@@ -96,6 +100,10 @@ func New(c *config.Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, t := range tenants {
+		t.Gateways = append(t.Gateways, o.Gateways[t.Slug]...)
+	}
+	lent := lend(tenants)
 	apps, err := auth.NewDirectory(tenants)
 	if err != nil {
 		return nil, err
@@ -109,7 +117,7 @@ func New(c *config.Config, o Options) (*App, error) {
 		return nil, err // likewise
 	}
 	a := &App{
-		config: c, options: o, log: o.Log, apps: apps, operator: operator, keys: keys, door: transport.NewDoor(c.Limits.Handshakes),
+		config: c, options: o, log: o.Log, apps: apps, lent: lent, operator: operator, keys: keys, door: transport.NewDoor(c.Limits.Handshakes),
 		up: make(chan struct{}), failed: make(chan struct{}),
 	}
 	var front http.Handler = http.HandlerFunc(a.serveStarting)

@@ -41,7 +41,11 @@ func (a *App) bringUp(ctx context.Context) error {
 	kept.timers.Start()
 	a.onStop("schedules", func(context.Context) error { kept.timers.Close(); return nil })
 
-	front, err := a.openFront(carrier, events, kept)
+	hosted, err := a.hostFunctions(ctx)
+	if err != nil {
+		return err
+	}
+	front, err := a.openFront(carrier, events, kept, hosted)
 	if err != nil {
 		return err
 	}
@@ -83,7 +87,7 @@ func (a *App) openHub(ctx context.Context) (*webhook.Events, error) {
 }
 
 // openFront makes all that requests come to: the protocols, the API and the page.
-func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, kept *stores) (http.Handler, error) {
+func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, kept *stores, hosted functions) (http.Handler, error) {
 	proxies, err := a.config.Proxies()
 	if err != nil {
 		return nil, err
@@ -119,7 +123,7 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 	served := api.New(api.Deps{
 		Hub: a.hub, Apps: a.apps, Storage: storage{kept}, Entries: kept.entries, Reactions: reactions{kept},
 		Schedule: scheduler{kept}, Schedules: scheduler{kept}, Ready: a.whyNot, Log: a.log, Client: from, Events: events,
-		Operator: a.operator, Tenants: a.tenants, Gate: gate,
+		Operator: a.operator, Tenants: a.tenants, Gate: gate, Functions: hosted,
 		Metrics: []api.Source{
 			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), gateFigures(gate), engineFigures(a.engine),
 			api.ProcessFigures(), eventFigures(events), scheduleFigures(kept.timers),

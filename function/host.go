@@ -62,6 +62,7 @@ type Host struct {
 	order   []*pool                     // as they stand in the settings
 	proxy   *proxy
 	starter *starter
+	count   counters
 	closing chan struct{}
 	close   sync.Once
 }

@@ -185,6 +185,9 @@ func TestFailures(t *testing.T) {
 	if got := r.must("f", orderOf("large", "", 6<<20-2)); len(got) != 6<<20 {
 		t.Errorf("got %d bytes", len(got))
 	}
+	if s := r.host.Stats(); s.Processes < 1 || s.Waiting != 0 || s.Started < 5 || s.Calls != 10 || s.Failed != 6 || s.Timeouts != 0 || s.Refused != 0 {
+		t.Errorf("the figures are %+v", s)
+	}
 }
 
 func TestRefusals(t *testing.T) {

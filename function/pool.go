@@ -79,6 +79,7 @@ func (p *pool) put(c *call) error {
 	case len(p.all) == 0 && time.Now().Before(p.retry):
 		return p.why
 	case len(*list)-p.starting >= p.host.config.Waiting: // those that start will take theirs
+		p.host.count.refused.Add(1)
 		return errBusy(p.fn.Name)
 	}
 	*list = append(*list, c)
@@ -104,6 +105,7 @@ func (p *pool) start() {
 	i := newInstance(p)
 	p.all[i] = true
 	p.starting++
+	p.host.count.started.Add(1)
 	p.running.Go(i.run)
 }
 
@@ -134,6 +136,7 @@ func (p *pool) endLocked(c *call, a Answer, failure *Error) bool {
 		return false
 	}
 	c.ended, c.answer = true, a
+	p.host.count.ended(failure)
 	if failure != nil {
 		c.err = failure
 		if c.alone {
