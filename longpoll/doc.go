@@ -23,5 +23,7 @@
 //
 // A session lives on the node that opened it, and the server's table of
 // sessions is that node's: behind several nodes, a client must be routed to its
-// own one. The body of a request is bounded by the adapter.
+// own one, or the adapter carries its requests there (hub.CallAt). One poll takes
+// a megabyte, what is more waits for the next. The body of a request is bounded by
+// the adapter.
 package longpoll

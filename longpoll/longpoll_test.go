@@ -144,6 +144,21 @@ func TestPollTakesAllInOrder(t *testing.T) {
 	})
 }
 
+func TestPollTakesSoMuchAtOnce(t *testing.T) {
+	inBubble(t, longpoll.Config{BatchBytes: 10}, func(b *bench) {
+		s := b.open("/")
+		b.receive(s, "12345", "6", "a long one is taken alone", "7", "8")
+		b.hub.Conn(s.ID()).Close(earshot.Errorf(earshot.Kicked, "out"))
+		b.hears(s, "hello 12345")
+		b.hears(s, "6")
+		b.hears(s, "a long one is taken alone")
+		if got, end := b.poll(s, time.Minute); got != "7 8 bye" || end == nil {
+			b.Errorf("polled %q and %v", got, end)
+		}
+		<-b.echo.ends
+	})
+}
+
 func TestPollWaits(t *testing.T) {
 	inBubble(t, longpoll.Config{}, func(b *bench) {
 		s := b.open("/")
@@ -261,6 +276,21 @@ func TestLeaveWaitsForReceive(t *testing.T) {
 		if end := <-b.echo.ends; end != (hub.End{Peer: true, Code: 1001, Reason: "gone"}) {
 			b.Errorf("ended as %+v", end)
 		}
+	})
+}
+
+func TestReceiveThatTakesLong(t *testing.T) {
+	inBubble(t, longpoll.Config{}, func(b *bench) {
+		s := b.open("/")
+		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
+		defer cancel()
+		if err := s.Receive(ctx, hub.Input{Data: []byte("wait")}, hub.Input{Data: []byte("later")}); !errors.Is(err, context.DeadlineExceeded) {
+			b.Errorf("one that is not done in time: %v", err)
+		}
+		b.hears(s, "hello")
+		close(b.echo.work)
+		synctest.Wait()
+		b.hears(s, "wait later")
 	})
 }
 

@@ -18,6 +18,8 @@ type Config struct {
 	// MaxSessions is how many sessions there may be at once, since they cost
 	// their clients nothing; 10,000 by default.
 	MaxSessions int
+	// BatchBytes is how much one poll takes, at least one frame; 1 MiB by default.
+	BatchBytes int
 	// Gate judges who comes to an app without TLS, or from an origin; nil judges too.
 	Gate *auth.Gate
 }
@@ -43,6 +45,9 @@ func New(h *hub.Hub, p proto.Protocol, c Config) *Server {
 	}
 	if c.MaxSessions == 0 {
 		c.MaxSessions = 10_000
+	}
+	if c.BatchBytes == 0 {
+		c.BatchBytes = 1 << 20
 	}
 	return &Server{hub: h, protocol: p, config: c, sessions: map[earshot.ConnID]*Session{}}
 }

@@ -104,13 +104,30 @@ func (s *Session) finish(ctx context.Context, p *poll) (Batch, error) {
 	if ctx.Err() != nil {
 		return Batch{}, context.Cause(ctx)
 	}
-	b := Batch{Frames: s.queue, End: s.goodbye}
-	s.queue, s.waiting = nil, 0
+	b := Batch{Frames: s.take()}
+	if len(s.queue) > 0 {
+		return b, nil
+	}
 	s.conn.Flushed()
-	if b.End != nil {
+	if b.End = s.goodbye; b.End != nil {
 		s.end(hub.End{Code: b.End.Code, Reason: b.End.Reason})
 	}
 	return b, nil
+}
+
+// take takes from the queue as much as one poll may have. The shard is locked.
+func (s *Session) take() []*hub.Frame {
+	bytes, n := 0, 0
+	for n < len(s.queue) && (n == 0 || bytes+s.queue[n].Len() <= s.server.config.BatchBytes) {
+		bytes += s.queue[n].Len()
+		n++
+	}
+	taken := s.queue[:n:n]
+	if s.queue = s.queue[n:]; len(s.queue) == 0 {
+		s.queue = nil
+	}
+	s.waiting -= bytes
+	return taken
 }
 
 // wake tells the poll that waits, if there is something for it. The shard is locked.
@@ -127,23 +144,33 @@ func (s *Session) wake() {
 // Receive hands over messages that the client posted, in their order, after
 // those of every Receive before, and returns when they have been handled. It
 // fails with NotFound if the session is over or ending, and with the context's
-// cause if that ends while an earlier Receive is not done: then nothing was
-// handled. Once begun it does not stop half-way.
+// cause if that ends first: then nothing is handled if an earlier Receive was not
+// done, else what was begun goes on, beside the caller.
 func (s *Session) Receive(ctx context.Context, in ...hub.Input) error {
 	select {
 	case s.receiving <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	defer func() { <-s.receiving }()
 	s.shard.Lock()
 	over := s.over
 	s.shard.Unlock()
 	if over || s.conn.Err() != nil {
+		<-s.receiving
 		return errGone
 	}
-	s.conn.Receive(in...)
-	return nil
+	handled := make(chan struct{})
+	go func() { // Server.Close waits for it, as for all who hold receiving
+		defer close(handled)
+		defer func() { <-s.receiving }()
+		s.conn.Receive(in...)
+	}()
+	select {
+	case <-handled:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Leave ends the session as its client wished, with what it said; 0 and nothing

@@ -22,10 +22,12 @@ type Config struct {
 	// OpenPublic opens every topic that begins with "public:", as Ex Pusher Lite
 	// did, also where its second part names no app; else only those that name one.
 	OpenPublic bool `toml:"open_public"`
+	// Polls is how many sessions of long polls this node may have (B.6).
+	Polls int `toml:"polls"`
 }
 
 // DefaultConfig is what holds where nothing is set.
-func DefaultConfig() Config { return Config{Channels: 100} }
+func DefaultConfig() Config { return Config{Channels: 100, Polls: 10_000} }
 
 // The subprotocols of a client that shows a token by them (B.2).
 const (
@@ -39,7 +41,8 @@ type Protocol struct {
 	config    Config
 	deps      proto.Deps
 	reader    *auth.Reader
-	encodings [2]encodings
+	encodings [kinds]encodings
+	polls     *polls // nil without a hub
 }
 
 var _ proto.Protocol = (*Protocol)(nil)
@@ -57,6 +60,9 @@ func Entry() proto.Entry {
 			if c.Channels < 1 {
 				return nil, errors.New("channels: a socket needs at least one")
 			}
+			if c.Polls < 1 {
+				return nil, errors.New("polls: one session of long polls is the least")
+			}
 			return New(c, deps), nil
 		},
 	}
@@ -64,10 +70,14 @@ func Entry() proto.Entry {
 
 // New makes the protocol.
 func New(c Config, deps proto.Deps) *Protocol {
-	return &Protocol{
-		config: c, deps: deps, reader: newReader(),
-		encodings: [2]encodings{newEncodings(v1), newEncodings(v2)},
+	p := &Protocol{config: c, deps: deps, reader: newReader()}
+	p.encodings = [kinds]encodings{
+		ofV1: newEncodings(v1, true), ofV2: newEncodings(v2, true), ofV2Polled: newEncodings(v2, false),
 	}
+	if deps.Hub != nil {
+		p.polls = newPolls(p)
+	}
+	return p
 }
 
 // leeway is by how much a token's clock may be wrong (A.7.3 step 4).
@@ -77,11 +87,26 @@ func newReader() *auth.Reader {
 	return &auth.Reader{Read: readClaims, Leeway: leeway, Shared: true, Issued: true}
 }
 
-func (p *Protocol) encoding(v version, present bool) *hub.Encoding {
-	if e := p.encodings[v-1]; present {
-		return e.present
+// The kinds of clients, as what they are sent differs.
+const (
+	ofV1 = iota
+	ofV2
+	ofV2Polled // has no binary messages
+	kinds
+)
+
+func (p *Protocol) encoding(h *hello, present bool) *hub.Encoding {
+	kind := ofV1
+	switch {
+	case h.version == v2 && h.polled:
+		kind = ofV2Polled
+	case h.version == v2:
+		kind = ofV2
 	}
-	return p.encodings[v-1].plain
+	if present {
+		return p.encodings[kind].present
+	}
+	return p.encodings[kind].plain
 }
 
 // A hello is what a client said when it connected.
@@ -93,6 +118,8 @@ type hello struct {
 	origin string
 	// secure says that it came over TLS.
 	secure bool
+	// polled says that it stands on long polls.
+	polled bool
 	// settled says that a token has said which app it is for good.
 	settled bool
 }
@@ -105,14 +132,20 @@ func (p *Protocol) Admit(_ context.Context, r *proto.Request) (a proto.Admission
 	if r.HTTP == nil {
 		return a, refusal("the protocol needs HTTP", nil)
 	}
+	token, ok := offered(r.Subprotocols)
+	if !ok {
+		return a, refusal("the token of the subprotocol is not base64", nil)
+	}
+	return p.admit(r, token)
+}
+
+// admit is Admit of a client that has shown a token, empty for none, apart from
+// its URL.
+func (p *Protocol) admit(r *proto.Request, token string) (a proto.Admission, err error) {
 	query := r.HTTP.URL.Query()
 	h := &hello{origin: r.HTTP.Header.Get("Origin"), secure: r.Secure}
 	if h.version = versionOf(query); h.version == 0 {
 		return a, refusal("this version of the serializer is not spoken", nil)
-	}
-	token, ok := offered(r.Subprotocols)
-	if !ok {
-		return a, refusal("the token of the subprotocol is not base64", nil)
 	}
 	if slices.Contains(r.Subprotocols, subprotocol) {
 		a.Subprotocol = subprotocol

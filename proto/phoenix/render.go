@@ -18,14 +18,23 @@ const (
 // anyEvent is the event's name of a message that has none.
 const anyEvent = "message"
 
-// encodings are how one version is rendered, for those that hear who is present
+// encodings are how one kind of clients is sent messages, for those that hear who is present
 // and those that do not.
 type encodings struct{ plain, present *hub.Encoding }
 
-func newEncodings(v version) encodings {
+func newEncodings(v version, binary bool) encodings {
+	render := v.render
+	if !binary {
+		render = func(m *earshot.Message) *hub.Frame {
+			if m.Kind == earshot.Binary {
+				return nil
+			}
+			return v.render(m)
+		}
+	}
 	return encodings{
-		plain:   &hub.Encoding{Name: "phoenix", Render: v.render},
-		present: &hub.Encoding{Name: "phoenix presence", Render: v.render, Notices: true},
+		plain:   &hub.Encoding{Name: "phoenix", Render: render},
+		present: &hub.Encoding{Name: "phoenix presence", Render: render, Notices: true},
 	}
 }
 
