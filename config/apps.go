@@ -58,6 +58,7 @@ func (a *App) tenant(name string, p *Problems) *earshot.App {
 		p.add("%s.unsigned_networks: %v", name, err)
 	}
 	a.webhooks(out, name, p)
+	a.gateways(out, name, p)
 	for i := range a.Channels {
 		out.Rules = append(out.Rules, a.Channels[i].rule(fmt.Sprintf("%s.channels[%d]", name, i), p))
 	}

@@ -43,6 +43,10 @@ func fillTable(to reflect.Value, table map[string]any, path string, p *Problems)
 }
 
 func fillValue(to reflect.Value, from any, name string, p *Problems) {
+	if to.Kind() == reflect.Pointer {
+		to.Set(reflect.New(to.Type().Elem()))
+		to = to.Elem()
+	}
 	switch v := from.(type) {
 	case map[string]any:
 		fillObject(to, v, name, p)
@@ -85,6 +89,13 @@ func fillObject(to reflect.Value, v map[string]any, name string, p *Problems) {
 			all[key] = table
 		}
 		to.Set(reflect.ValueOf(all))
+	case to.Kind() == reflect.Map:
+		to.Set(reflect.MakeMapWithSize(to.Type(), len(v)))
+		for _, key := range sortedKeys(v) {
+			value := reflect.New(to.Type().Elem()).Elem()
+			fillValue(value, v[key], join(name, key), p)
+			to.SetMapIndex(reflect.ValueOf(key), value)
+		}
 	default:
 		p.add("%s: %s is expected, not a table", name, describe(to.Type()))
 	}
@@ -105,7 +116,7 @@ func fillInt(to reflect.Value, v int64, name string, p *Problems) {
 	_, text := to.Addr().Interface().(encoding.TextUnmarshaler)
 	switch {
 	case text && to.Kind() == reflect.Int64 && to.Type() == reflect.TypeFor[Bytes](), to.CanInt() && !text:
-		if v < 0 || v > math.MaxInt32 && to.Kind() == reflect.Int {
+		if v < 0 && to.Type() != reflect.TypeFor[Seconds]() || v < math.MinInt32 || v > math.MaxInt32 && to.Kind() == reflect.Int {
 			p.add("%s: %d is out of range", name, v)
 			return
 		}

@@ -149,6 +149,7 @@ func (c *Config) resolveSecrets(p *Problems) {
 				c.resolve(&a.Webhooks[j].Secrets[k], fmt.Sprintf("%s.webhooks[%d].secrets[%d]", name, j, k), p)
 			}
 		}
+		c.resolveGateways(a, name, p)
 	}
 }
 

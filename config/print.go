@@ -1,27 +1,39 @@
 package config
 
 import (
-	_ "embed"
+	"embed"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-//go:embed config.go
-var schema string
+//go:embed config.go gateways.go
+var schema embed.FS
 
 // docs are the comments of the fields, by "Type.Field".
 func docs() (map[string]string, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", schema, parser.ParseComments)
-	if err != nil {
-		return nil, err
-	}
 	all := map[string]string{}
+	for _, name := range []string{"config.go", "gateways.go"} {
+		text, err := schema.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ParseComments)
+		if err != nil {
+			return nil, err
+		}
+		fieldDocs(file, all)
+	}
+	return all, nil
+}
+
+func fieldDocs(file *ast.File, all map[string]string) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		spec, ok := n.(*ast.TypeSpec)
 		if !ok {
@@ -36,7 +48,6 @@ func docs() (map[string]string, error) {
 		}
 		return false
 	})
-	return all, nil
 }
 
 // Document writes every setting with its default and what it means, as a file
@@ -50,7 +61,7 @@ func Document(w io.Writer) error {
 	out.line("# Every setting of Earshot, with its default. Over this file counts the")
 	out.line("# environment: EARSHOT_SECTION_FIELD, for example EARSHOT_SERVER_LISTEN.")
 	example := Default()
-	example.Apps = []App{{SigningKeys: []SigningKey{{}}, AccessKeys: []AccessKey{{}}, Channels: []Channel{{Deliver: "after-disk"}}, Webhooks: []Webhook{{}}}}
+	example.Apps = []App{{SigningKeys: []SigningKey{{}}, AccessKeys: []AccessKey{{}}, Channels: []Channel{{Deliver: "after-disk"}}, Webhooks: []Webhook{{}}, Gateways: []Gateway{exampleGateway()}}}
 	out.sections(reflect.ValueOf(example).Elem())
 	return out.err
 }
@@ -62,13 +73,23 @@ func (c *Config) Print(w io.Writer) error {
 	return out.err
 }
 
+// exampleGateway has one of everything, so that all of it is documented.
+func exampleGateway() Gateway {
+	return Gateway{
+		Stages: []GatewayStage{{}}, Routes: []GatewayRoute{{}}, Integrations: []GatewayIntegration{{Responses: []GatewayResponse{{Body: new(string)}}}},
+		Authorizers: []GatewayAuthorizer{{}}, Functions: []GatewayFunction{{}}, APIKeys: []GatewayKey{{}},
+	}
+}
+
 // A printer writes settings as TOML.
 type printer struct {
 	w io.Writer
 	// comments are the fields' documentation, nil to write none.
 	comments map[string]string
-	err      error
-	begun    bool
+	// sparse leaves out what is zero, reveal writes secrets.
+	sparse, reveal bool
+	err            error
+	begun          bool
 }
 
 func (o *printer) line(format string, args ...any) {
@@ -126,13 +147,13 @@ func (o *printer) sections(v reflect.Value) {
 // are there once and those of lists.
 func (o *printer) fields(v reflect.Value, path string) {
 	for f, value := range v.Fields() {
-		if key := f.Tag.Get("toml"); key != "" && !isTables(value) && value.Kind() != reflect.Struct {
+		if key := f.Tag.Get("toml"); key != "" && !isTables(value) && value.Kind() != reflect.Struct && !o.skips(value) {
 			o.comment(v.Type(), f)
-			o.line("%s = %s", key, literal(value))
+			o.line("%s = %s", key, o.literal(value))
 		}
 	}
 	for f, value := range v.Fields() {
-		if value.Kind() == reflect.Struct {
+		if value.Kind() == reflect.Struct && !o.skips(value) {
 			o.gap()
 			o.comment(v.Type(), f)
 			o.line("[%s.%s]", path, f.Tag.Get("toml"))
@@ -154,7 +175,7 @@ func (o *printer) protocols(all map[string]map[string]any) {
 		o.gap()
 		o.line("[protocols.%s]", name)
 		for _, key := range sortedKeys(all[name]) {
-			o.line("%s = %s", key, literal(reflect.ValueOf(all[name][key])))
+			o.line("%s = %s", key, o.literal(reflect.ValueOf(all[name][key])))
 		}
 	}
 }
@@ -163,12 +184,26 @@ func isTables(v reflect.Value) bool {
 	return v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct
 }
 
+// skips says that a value is not written: there is none, or only its default.
+func (o *printer) skips(v reflect.Value) bool {
+	if v.Kind() == reflect.Pointer {
+		return v.IsNil()
+	}
+	return o.sparse && (v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0)
+}
+
 // literal writes a value as TOML.
-func literal(v reflect.Value) string {
-	if v.Kind() == reflect.Interface {
+func (o *printer) literal(v reflect.Value) string {
+	if v.Kind() == reflect.Interface || v.Kind() == reflect.Pointer {
 		v = v.Elem()
 	}
 	switch v.Kind() {
+	case reflect.Map, reflect.Struct:
+		return o.inline(v)
+	case reflect.String:
+		if o.reveal {
+			return quote(v.String())
+		}
 	case reflect.Bool:
 		return strconv.FormatBool(v.Bool())
 	case reflect.Int:
@@ -178,11 +213,33 @@ func literal(v reflect.Value) string {
 	case reflect.Slice:
 		parts := make([]string, v.Len())
 		for i := range parts {
-			parts[i] = literal(v.Index(i))
+			parts[i] = o.literal(v.Index(i))
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
 	}
 	return quote(fmt.Sprint(v.Interface()))
+}
+
+// inline writes a table on one line, the keys of a map in their order.
+func (o *printer) inline(v reflect.Value) string {
+	var parts []string
+	if v.Kind() == reflect.Struct {
+		for f, value := range v.Fields() {
+			if !o.skips(value) {
+				parts = append(parts, f.Tag.Get("toml")+" = "+o.literal(value))
+			}
+		}
+	} else {
+		keys := v.MapKeys()
+		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		for _, k := range keys {
+			parts = append(parts, quote(k.String())+" = "+o.literal(v.MapIndex(k)))
+		}
+	}
+	if len(parts) == 0 {
+		return "{}"
+	}
+	return "{ " + strings.Join(parts, ", ") + " }"
 }
 
 // quote writes a basic string of TOML, whose escapes are those of JSON and not

@@ -36,6 +36,9 @@ func (d Duration) String() string {
 	return s
 }
 
+// Seconds is a number of seconds that may be less than 0.
+type Seconds int
+
 // Bytes is a number of bytes that is written as in "1MiB".
 type Bytes int64
 
