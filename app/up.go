@@ -100,7 +100,7 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 	}
 	endpoints, err := a.speak(proto.Deps{
 		Hub: a.hub, Apps: a.apps, Tokens: auth.NewVerifier(a.apps, a.engine), Entries: kept.entries, Reactions: kept.reactions,
-		Schedule: clientScheduler{scheduler{kept}}, Client: from, Gate: gate, Gateways: backends, Log: a.log,
+		Schedule: clientScheduler{scheduler{kept}}, Client: from, Gate: gate, Records: a.engine, Gateways: backends, Log: a.log,
 	})
 	if err != nil {
 		return nil, err
@@ -180,8 +180,26 @@ func (a *App) speak(deps proto.Deps) ([]ws.Endpoint, error) {
 			return nil, fmt.Errorf("%s: %w", entry.Name, err)
 		}
 		all = append(all, ws.Endpoint{Entry: entry, Protocol: p})
+		if r, ok := p.(proto.Runner); ok {
+			a.run(entry.Name, r)
+		}
 	}
 	return all, nil
+}
+
+// run lets a protocol work until the server stops.
+func (a *App) run(name string, r proto.Runner) {
+	ctx, cancel := context.WithCancel(context.Background())
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		r.Run(ctx)
+	}()
+	a.onStop(name, func(context.Context) error {
+		cancel()
+		<-over
+		return nil
+	})
 }
 
 // wrap lets protocols answer what patterns of a mux cannot tell.
