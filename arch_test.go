@@ -56,7 +56,7 @@ var mayImport = map[string][]string{
 		".", "hub", "auth", "epl", "entry", "gateway", "gateway/invoke", "reaction", "schedule", "tenant", "webhook", "proto", "proto/hotsock", "proto/notiflux", "proto/phoenix", "engine/nats", "transport", "ws", "stream", "longpoll",
 		"api", "console", "config", "function",
 	},
-	"cmd/earshot": {".", "app", "auth", "bench", "client", "client/lambda", "config", "tenant", "webhook"},
+	"cmd/earshot": {".", "app", "auth", "bench", "client", "client/lambda", "config", "tenant", "webhook", "function", "template"},
 }
 
 // TestImportsPointDown fails for an import that mayImport does not list, for a

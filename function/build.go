@@ -55,6 +55,7 @@ func trimOutput(out []byte) string {
 func (p *pool) prepare(ctx context.Context) error {
 	if len(p.fn.Command) == 0 {
 		binary := filepath.Join(p.host.config.Data, "bin", p.app, p.fn.Name)
+		p.log.Info("building", "source", p.fn.Source)
 		if err := Build(ctx, p.fn.Source, binary); err != nil {
 			return fmt.Errorf("function %s: %w", p.fn.Name, err)
 		}

@@ -23,6 +23,9 @@ type devCmd struct {
 	Listen  string `help:"Address and port; 127.0.0.1:8080 if not given." placeholder:"ADDRESS"`
 	Data    string `help:"Directory for messages and keys; ./earshot-data if not given." placeholder:"DIR"`
 	Verbose bool   `short:"v" help:"Log everything."`
+
+	Functions string            `help:"Directory of Lambda functions, built or in Go, to run behind a WebSocket API; with the template.yaml in it, if there is one." placeholder:"DIR"`
+	Set       map[string]string `help:"A parameter of the template." placeholder:"NAME=VALUE"`
 }
 
 const (
@@ -61,12 +64,20 @@ type devFile struct {
 	// NotifluxPrivateKey signs tokens for notiflux's clients and publishers, with
 	// ES256; it is in PEM.
 	NotifluxPrivateKey string `json:"notiflux_private_key"`
-	PID                int    `json:"pid"`
+	// GatewayURL is where clients of the first WebSocket API connect, ManagementURL
+	// the endpoint of its management API; empty if there is none.
+	GatewayURL    string `json:"gateway_url"`
+	ManagementURL string `json:"management_url"`
+	PID           int    `json:"pid"`
 }
 
 // Run starts the server and says how to use it.
 func (d *devCmd) Run(w *world) error {
 	c, err := d.settings(w)
+	if err != nil {
+		return err
+	}
+	gateways, err := d.gateways(w)
 	if err != nil {
 		return err
 	}
@@ -85,13 +96,13 @@ func (d *devCmd) Run(w *world) error {
 	file.NotifluxPrivateKey = private
 	file.AdminUser, file.AdminPassword = c.Admin.User, string(c.Admin.Password)
 	a, err := app.New(c, app.Options{
-		Log: newLog(c, w.err), Dev: &app.Dev{App: file.App, Token: file.Token, PublishKey: file.PublishKey},
+		Log: newLog(c, w.err), Gateways: map[string][]earshot.Gateway{file.App: gateways}, Dev: &app.Dev{App: file.App, Token: file.Token, PublishKey: file.PublishKey},
 	})
 	if err != nil {
 		return err
 	}
 	return w.runServer(a, func() error {
-		file.setAddress(a)
+		file.setAddress(a, gateways)
 		path := filepath.Join(c.Engine.Data, "dev.json")
 		if err := file.write(path); err != nil {
 			return err
@@ -119,8 +130,11 @@ func (d *devCmd) settings(w *world) (*config.Config, error) {
 	}
 	c.Engine.Data = data
 	c.Server.Listen = cmp.Or(d.Listen, c.Server.Listen)
-	if d.Verbose {
+	switch {
+	case d.Verbose:
 		c.Log.Level = "debug"
+	case d.Functions != "":
+		c.Log.Level = "info" // what functions print is told at this level
 	}
 	return c, d.operate(c, w.env)
 }
@@ -219,7 +233,7 @@ func devClaims(now time.Time) map[string]any {
 }
 
 // setAddress says where the server can be reached from its own machine.
-func (f *devFile) setAddress(a *app.App) {
+func (f *devFile) setAddress(a *app.App, gateways []earshot.Gateway) {
 	host, port, err := net.SplitHostPort(a.Addr().String())
 	if err != nil {
 		host = a.Addr().String() // cannot be: it is a TCP address
@@ -228,10 +242,13 @@ func (f *devFile) setAddress(a *app.App) {
 		host = "127.0.0.1"
 	}
 	at := net.JoinHostPort(host, port)
-	f.URL, f.WSURL = "http://"+at+"/", "ws://"+at+"/v1"
+	f.URL = "http://" + at + "/"
+	ws := "ws://" + at + "/"
 	if a.Secure() {
-		f.URL, f.WSURL = "https://"+at+"/", "wss://"+at+"/v1"
+		f.URL, ws = "https://"+at+"/", "wss://"+at+"/"
 	}
+	f.WSURL = ws + "v1"
+	f.setGateway(gateways, f.URL, ws)
 }
 
 func (f *devFile) write(path string) error {
@@ -277,8 +294,8 @@ and publish:
 Clients connect to %[5]s?token=TOKEN. This one may do everything, until %[6]s:
 
   %[7]s
-
+%[9]s
 The same as JSON is in %[8]s. Ctrl-C stops.
-`, f.URL, w.name, flag, f.PublishKey, f.WSURL, time.Now().Add(devTokenFor).Format("Mon 15:04"), f.Token, path)
+`, f.URL, w.name, flag, f.PublishKey, f.WSURL, time.Now().Add(devTokenFor).Format("Mon 15:04"), f.Token, path, f.aboutGateway())
 	return err
 }

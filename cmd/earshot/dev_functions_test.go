@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+)
+
+const tutorial = "../../function/testdata/tutorial"
+
+// devFunctions starts a development server with functions.
+func devFunctions(t *testing.T, dir string) (*command, *devFile) {
+	t.Helper()
+	data := t.TempDir()
+	c := begin(t, "", nil, "dev", "--listen", "127.0.0.1:0", "--data", data, "--functions", dir)
+	c.out.await(t, "Ctrl-C stops.")
+	text, err := os.ReadFile(filepath.Join(data, "dev.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &devFile{}
+	if err := json.Unmarshal(text, f); err != nil {
+		t.Fatal(err)
+	}
+	return c, f
+}
+
+// TestDevFunctions: functions are built from their source and can be invoked with
+// AWS's SDK, by the key of dev.json.
+func TestDevFunctions(t *testing.T) {
+	server, f := devFunctions(t, tutorial)
+	if base := strings.TrimSuffix(f.URL, "/"); f.ManagementURL != base+"/dev" || f.GatewayURL != strings.Replace(base, "http://", "ws://", 1)+"/dev" {
+		t.Errorf("got %s and %s", f.GatewayURL, f.ManagementURL)
+	}
+	if said := server.out.String(); !strings.Contains(said, f.GatewayURL) || !strings.Contains(said, f.ManagementURL) {
+		t.Errorf("the addresses are not in %s", said)
+	}
+	client := lambda.New(lambda.Options{
+		Region: f.Region, BaseEndpoint: aws.String(f.URL), Credentials: credentials.NewStaticCredentialsProvider(f.AccessKeyID, f.SecretAccessKey, ""),
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := client.Invoke(ctx, &lambda.InvokeInput{
+		FunctionName: aws.String("onConnect"), Payload: []byte(`{"requestContext":{"connectionId":"c1"}}`), LogType: types.LogTypeTail,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := base64.StdEncoding.DecodeString(aws.ToString(out.LogResult))
+	if err != nil || out.FunctionError != nil || !strings.Contains(string(out.Payload), `"statusCode":200`) || !strings.Contains(string(log), "connected: c1") {
+		t.Errorf("got %s, %v, %s, %v", out.Payload, out.FunctionError, log, err)
+	}
+	out, err = client.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String("arn:aws:lambda:us-east-1:000000000000:function:authorizer"), Payload: []byte(`{"type":"REQUEST"}`)})
+	if err != nil || aws.ToString(out.FunctionError) != "Unhandled" || !strings.Contains(string(out.Payload), `"errorMessage":"Unauthorized"`) {
+		t.Errorf("got %+v, %v", out, err)
+	}
+	out, err = client.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String(f.FunctionARN), Payload: []byte(`{"channel":"c","event":"e"}`)})
+	if err != nil || out.FunctionError != nil || !strings.Contains(string(out.Payload), `"channel":"c"`) {
+		t.Errorf("what publishes is gone: %+v, %v", out, err)
+	}
+	if !strings.Contains(server.err.String(), "function=onConnect line=\"connected: c1\"") {
+		t.Errorf("what the function printed is not in the log:\n%s", server.err.String())
+	}
+	server.end()
+}
+
+func TestDevFunctionsWrong(t *testing.T) {
+	empty := t.TempDir()
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"empty":             {[]string{"--functions", empty}, "has none: neither a directory with a Go program nor a program"},
+		"not there":         {[]string{"--functions", filepath.Join(empty, "x")}, "no such file"},
+		"set alone":         {[]string{"--set", "a=b"}, "--set is for the template of --functions"},
+		"set, no template":  {[]string{"--functions", tutorial, "--set", "a=b"}, "has none"},
+		"does not compile":  {[]string{"--functions", filepath.Dir(broken(t))}, "undefined: nothing"},
+		"template is wrong": {[]string{"--functions", withTemplate(t, "Resources: [}")}, "template.yaml"},
+		"template of else":  {[]string{"--functions", withTemplate(t, "Resources: {B: {Type: AWS::S3::Bucket}}")}, "has no WebSocket API"},
+	} {
+		args := append([]string{"dev", "--listen", "127.0.0.1:0", "--data", t.TempDir()}, c.args...)
+		if _, errs := run(t, 1, args...); !strings.Contains(errs, c.want) {
+			t.Errorf("%s: got %s", name, errs)
+		}
+	}
+}
+
+// broken is a function that does not compile, as a module of its own.
+func broken(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "fn")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"go.mod": "module fn\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() { nothing() }\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func withTemplate(t *testing.T, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "template.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
