@@ -45,11 +45,15 @@ type OperatorConfig struct {
 // An address has 10 tries, and another one every 6 seconds. A password by argon2id is hashed for two requests at a time. One
 // that was right is recognized afterwards without hashing and without limit, so
 // that who floods the login does not keep out those who are in. An unknown user
-// costs what a known one does.
+// costs what a known one does. With SetOwners it recognizes the owners of apps too.
 type Operator struct {
 	config OperatorConfig
 	hash   *argon
-	salt   [32]byte // of what is remembered
+	// owners are let in too; nil for none. Nobody is the hash of who is none.
+	owners   Owners
+	nobody   *argon
+	entrants entrants
+	salt     [32]byte // of what is remembered
 	// basic and bearer are what was right before.
 	basic, bearer atomic.Pointer[[sha256.Size]byte]
 	slots         chan struct{}
@@ -58,6 +62,7 @@ type Operator struct {
 	young, old map[netip.Addr]*rate.Limiter
 	failed     atomic.Uint64
 	limited    atomic.Uint64
+	hashes     atomic.Uint64
 }
 
 // NewOperator makes an operator; nil if nobody may administer. Its error holds
@@ -85,52 +90,83 @@ func NewOperator(c OperatorConfig) (*Operator, error) {
 // Unauthenticated, with Limited, or when the context ends. From is the client's
 // address.
 func (o *Operator) Admit(ctx context.Context, r *http.Request, from netip.Addr) (string, error) {
+	who, err := o.admit(ctx, r, from, nil)
+	return who.Name, err
+}
+
+// admit is Admit, and AdmitAny if there are owners.
+func (o *Operator) admit(ctx context.Context, r *http.Request, from netip.Addr, owners Owners) (Login, error) {
 	scheme, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	rest = strings.TrimSpace(rest)
 	if rest == "" || len(rest) > 2*maxCredential {
-		return "", o.refuse()
+		return Login{}, o.refuse(owners)
 	}
+	operator := Login{o.name(scheme), RoleOperator}
 	if o.remembered(scheme, rest) {
-		return o.name(scheme), nil
+		return operator, nil
+	}
+	sum := o.digest(scheme, rest)
+	if owners != nil {
+		if who, err := o.rememberedOwner(ctx, owners, sum); err != nil || who != nil {
+			return loginOf(who), err
+		}
 	}
 	if !o.limiter(from).Allow() {
 		o.limited.Add(1)
-		return "", &earshot.Error{Code: earshot.Limited, Reason: "LOGINS", Text: "too many logins failed from this address", RetryAfter: loginsEvery}
+		return Login{}, &earshot.Error{Code: earshot.Limited, Reason: "LOGINS", Text: "too many logins failed from this address", RetryAfter: loginsEvery}
 	}
 	ok, err := o.judge(ctx, scheme, rest)
 	if err != nil {
-		return "", err
+		return Login{}, err
 	}
-	if !ok {
-		return "", o.refuse()
+	if ok {
+		o.known(scheme).Store(&sum)
+		return operator, nil
 	}
-	sum := o.digest(scheme, rest)
-	o.known(scheme).Store(&sum)
-	return o.name(scheme), nil
+	if owners == nil {
+		return Login{}, o.refuse(owners)
+	}
+	who, err := o.judgeOwner(ctx, owners, scheme, rest)
+	if err == nil && who == nil {
+		err = o.refuse(owners)
+	}
+	if err != nil {
+		return Login{}, err
+	}
+	o.entrants.put(sum, entrant{who.Name, who.Revision})
+	return loginOf(who), nil
 }
 
-func (o *Operator) refuse() error {
+func loginOf(who *Owner) Login {
+	if who == nil {
+		return Login{}
+	}
+	return Login{who.Name, RoleOwner}
+}
+
+func (o *Operator) refuse(owners Owners) error {
 	o.failed.Add(1)
+	if owners != nil {
+		return errLogin()
+	}
 	return &earshot.Error{Code: earshot.Unauthenticated, Reason: "OPERATOR", Text: "this needs the operator's user and password, or token"}
 }
 
 // Refused returns how many logins were wrong, and how many were not tried.
 func (o *Operator) Refused() (wrong, limited uint64) { return o.failed.Load(), o.limited.Load() }
 
+// Hashes returns how many passwords were hashed.
+func (o *Operator) Hashes() uint64 { return o.hashes.Load() }
+
 func (o *Operator) name(scheme string) string {
 	if strings.EqualFold(scheme, "Basic") {
 		return o.config.User
 	}
-	return "token"
+	return tokenName
 }
 
-// digest is how a credential that was right is remembered.
-func (o *Operator) digest(scheme, rest string) (sum [sha256.Size]byte) {
-	m := hmac.New(sha256.New, o.salt[:])
-	m.Write([]byte(strings.ToLower(scheme) + " " + rest))
-	m.Sum(sum[:0])
-	return sum
-}
+// tokenName is what an operator is called who came with the token.
+const tokenName = "token"
 
 func (o *Operator) known(scheme string) *atomic.Pointer[[sha256.Size]byte] {
 	if strings.EqualFold(scheme, "Basic") {
@@ -153,22 +189,35 @@ func (o *Operator) judge(ctx context.Context, scheme, rest string) (bool, error)
 	case !strings.EqualFold(scheme, "Basic") || o.config.Password == "":
 		return false, nil
 	}
-	b, err := base64.StdEncoding.DecodeString(rest)
-	user, password, ok := strings.Cut(string(b), ":")
-	if err != nil || !ok || len(password) > maxCredential {
+	user, password, ok := basicOf(scheme, rest)
+	if !ok {
 		return false, nil
 	}
 	named := same(user, o.config.User)
 	if o.hash == nil {
 		return same(password, o.config.Password) && named, nil
 	}
+	right, err := o.hashed(ctx, o.hash, password)
+	return right && named, err
+}
+
+// basicOf reads user and password; ok is false for anything else.
+func basicOf(scheme, rest string) (user, password string, ok bool) {
+	b, err := base64.StdEncoding.DecodeString(rest)
+	user, password, ok = strings.Cut(string(b), ":")
+	return user, password, ok && err == nil && strings.EqualFold(scheme, "Basic") && len(password) <= maxCredential
+}
+
+// hashed compares a password with a hash, when it is its turn.
+func (o *Operator) hashed(ctx context.Context, hash *argon, password string) (right bool, err error) {
 	select {
 	case o.slots <- struct{}{}:
 	case <-ctx.Done():
 		return false, context.Cause(ctx)
 	}
 	defer func() { <-o.slots }()
-	return o.hash.matches(password) && named, nil
+	o.hashes.Add(1)
+	return hash.matches(password), nil
 }
 
 // same compares in a time that does not tell where the difference is.
@@ -208,11 +257,17 @@ type argon struct {
 	salt, sum    []byte
 }
 
+// newArgon is what HashPassword hashes with, with a salt of its own and no sum yet.
+func newArgon() *argon {
+	a := &argon{time: 3, memory: 64 << 10, threads: 4, salt: make([]byte, 16), sum: make([]byte, 32)}
+	_, _ = rand.Read(a.salt) // never fails, by its contract
+	return a
+}
+
 // HashPassword hashes a password by argon2id, with the second recommended choice
 // of RFC 9106 §4: 64 MiB, three passes.
 func HashPassword(password string) string {
-	a := argon{time: 3, memory: 64 << 10, threads: 4, salt: make([]byte, 16)}
-	_, _ = rand.Read(a.salt) // never fails, by its contract
+	a := newArgon()
 	a.sum = argon2.IDKey([]byte(password), a.salt, a.time, a.memory, a.threads, 32)
 	encode := base64.RawStdEncoding.EncodeToString
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, a.memory, a.time, a.threads, encode(a.salt), encode(a.sum))

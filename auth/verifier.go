@@ -76,12 +76,17 @@ type Verifier struct {
 	apps    *Directory
 	spender Spender
 	cache   cache
+	refused func(*earshot.App) // nil if nobody counts
 }
 
 // NewVerifier makes a verifier.
 func NewVerifier(apps *Directory, spender Spender) *Verifier {
 	return &Verifier{apps: apps, spender: spender}
 }
+
+// CountRefusals calls f with the app of every token that is refused, nil where
+// none is known; f must not block. It is called before the verifier is used.
+func (v *Verifier) CountRefusals(f func(*earshot.App)) { v.refused = f }
 
 // Verify verifies a token. Its app is the one that has a key of the token's
 // kid; else hint, which the host or path selected; else the default app. What r
@@ -92,7 +97,7 @@ func NewVerifier(apps *Directory, spender Spender) *Verifier {
 func (v *Verifier) Verify(token string, hint *earshot.App, r *Reader) (*Token, error) {
 	h, err := parseHeader(token)
 	if err != nil {
-		return nil, err
+		return nil, v.blame(hint, token, err)
 	}
 	apps := v.apps.now.Load()
 	app := apps.keyIDs[h.kid]
@@ -102,7 +107,16 @@ func (v *Verifier) Verify(token string, hint *earshot.App, r *Reader) (*Token, e
 	if app == nil {
 		app = apps.first()
 	}
-	return v.verify(apps, token, h, app, r)
+	t, err := v.verify(apps, token, h, app, r)
+	return t, v.blame(app, token, err)
+}
+
+// blame tells of a token that was refused, and returns why.
+func (v *Verifier) blame(app *earshot.App, token string, err error) error {
+	if err != nil && token != "" && v.refused != nil && earshot.CodeOf(err) == earshot.Unauthenticated {
+		v.refused(app)
+	}
+	return err
 }
 
 // VerifyIn verifies a token that only the keys of app may have signed: one that
@@ -110,9 +124,10 @@ func (v *Verifier) Verify(token string, hint *earshot.App, r *Reader) (*Token, e
 func (v *Verifier) VerifyIn(app *earshot.App, token string, r *Reader) (*Token, error) {
 	h, err := parseHeader(token)
 	if err != nil {
-		return nil, err
+		return nil, v.blame(app, token, err)
 	}
-	return v.verify(v.apps.now.Load(), token, h, app, r)
+	t, err := v.verify(v.apps.now.Load(), token, h, app, r)
+	return t, v.blame(app, token, err)
 }
 
 // verify tries the signing key that fits, and then what the app shares, if the
