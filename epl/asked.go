@@ -84,10 +84,10 @@ func (c *asked) readName(v jsontext.Value) {
 	switch n := uniseg.GraphemeClusterCount(c.name); {
 	case strings.TrimSpace(c.name) == "":
 		c.wrong["name"] = []string{isBlank}
-	case n < leastName:
-		c.wrong["name"] = []string{tooShort}
 	case n > mostName || len(c.name) > tenant.MaxName:
 		c.wrong["name"] = []string{tooLong}
+	case n < leastName:
+		c.wrong["name"] = []string{tooShort}
 	}
 }
 

@@ -3,6 +3,7 @@ package epl
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -44,13 +45,11 @@ func spell(r rune) (text string, ok bool) {
 		return text, true
 	}
 	// An accented letter is its letter.
-	for _, base := range norm.NFD.String(string(r)) {
-		if base == r {
-			break
-		}
-		return spell(base)
+	base, _ := utf8.DecodeRuneInString(norm.NFD.String(string(r)))
+	if base == r || base == utf8.RuneError {
+		return "", false
 	}
-	return "", false
+	return spell(base)
 }
 
 func lookUp(r rune) (text string, ok bool) {

@@ -118,7 +118,7 @@ func (s *Store) List(ctx context.Context, after string, limit int) (all []Listed
 // cannot be read is left out, and logged.
 func (s *Store) All(ctx context.Context) ([]*App, error) {
 	var all []*App
-	for after, more := (hub.Key)(nil), true; more; {
+	for after, more := hub.Key(nil), true; more; {
 		var records []hub.Record
 		var err error
 		if records, more, err = s.records.List(ctx, hub.Key{"app"}, after, listPage); err != nil {
