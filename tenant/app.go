@@ -38,6 +38,8 @@ type App struct {
 	RequireTLS bool    `json:"requireTls,omitzero"`
 	KeySigned  bool    `json:"keySigned,omitzero"`
 	Replay     *Replay `json:"replay,omitempty"`
+	// Gateways are its WebSocket APIs.
+	Gateways []Gateway `json:"gateways,omitempty"`
 	// PublishKeys, SigningKeys and AccessKeys are its keys, Secrets what it shares
 	// with its own server; the newest first.
 	PublishKeys []PublishKey `json:"publishKeys,omitempty"`
@@ -156,6 +158,9 @@ func (a *App) Public() *App {
 	for i := range c.Secrets {
 		c.Secrets[i].Secret = ""
 	}
+	for i := range c.Gateways {
+		c.Gateways[i].secrets(func(s *Secret) { *s = "" })
+	}
 	return c
 }
 
@@ -164,6 +169,7 @@ func (a *App) clone() *App {
 	c := *a
 	c.PublishKeys, c.SigningKeys = slices.Clone(a.PublishKeys), slices.Clone(a.SigningKeys)
 	c.AccessKeys, c.Secrets = slices.Clone(a.AccessKeys), slices.Clone(a.Secrets)
+	c.Gateways = cloneGateways(a.Gateways)
 	return &c
 }
 
@@ -181,6 +187,9 @@ func (a *App) build() (*earshot.App, error) {
 	}
 	for _, k := range a.Secrets {
 		out.Secrets = append(out.Secrets, string(k.Secret))
+	}
+	for i := range a.Gateways {
+		out.Gateways = append(out.Gateways, a.Gateways[i].build())
 	}
 	for i := range a.Channels {
 		out.Rules = append(out.Rules, a.Channels[i].build())

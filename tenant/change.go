@@ -30,6 +30,9 @@ type Change struct {
 	// Limits and Replay change what they name.
 	Limits *LimitsChange `json:"limits"`
 	Replay *ReplayChange `json:"replay"`
+	// Gateways replaces the WebSocket APIs. Secrets that it leaves out, of an API,
+	// key or function that stays, stay too.
+	Gateways *[]Gateway `json:"gateways"`
 	// AddSigningKeys are put before those that there are, AddPublishKeys and
 	// AddAccessKeys likewise; RemoveKeys are ids of keys and secrets of any kind.
 	AddSigningKeys []SigningKey `json:"addSigningKeys"`
@@ -72,6 +75,9 @@ func (c *Change) apply(a *App) error {
 	set(&a.ExpiryCloses, c.ExpiryCloses)
 	set(&a.Channels, c.Channels)
 	set(&a.Owners, c.Owners)
+	if c.Gateways != nil {
+		a.Gateways = keepSecrets(*c.Gateways, a.Gateways)
+	}
 	set(&a.RequireTLS, c.RequireTLS)
 	set(&a.KeySigned, c.KeySigned)
 	c.Limits.apply(a)

@@ -73,6 +73,9 @@ func (a *App) check() error {
 	if err := a.checkUse(); err != nil {
 		return err
 	}
+	if err := a.checkGateways(); err != nil {
+		return err
+	}
 	return a.checkKeys()
 }
 

@@ -33,6 +33,10 @@
 //   - Two apps that claim the same host or key at the same moment, on two nodes,
 //     may both be stored. The one with the smaller id is served, and the other one
 //     not, on all nodes alike; Problem says so.
+//   - A WebSocket API that is made here is never trusted: it reaches no internal
+//     addresses but those that the operator listed, and runs no functions on this
+//     server. API keys and access keys of its functions are sealed like other
+//     secrets; a change that leaves one out keeps it, for the same endpoint.
 //   - Webhooks, recorded events and networks without signatures are for apps of the
 //     settings, and so is the default app: an app that is made here is found by its
 //     keys, host, or the path that begins with its slug.

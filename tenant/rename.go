@@ -199,7 +199,7 @@ func changed(err error) error {
 // isDry reports whether nothing can ever have been stored under the app's slug:
 // nobody has a key to store something with, and no rule makes a channel logged.
 func (a *App) isDry() bool {
-	if !a.dry || len(a.PublishKeys)+len(a.SigningKeys)+len(a.AccessKeys) > 0 || a.Replay != nil {
+	if !a.dry || len(a.PublishKeys)+len(a.SigningKeys)+len(a.AccessKeys)+len(a.Gateways) > 0 || a.Replay != nil {
 		return false
 	}
 	for i := range a.Channels {

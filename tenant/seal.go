@@ -181,5 +181,8 @@ func (s *stored) each(f func(Secret) (Secret, error)) (err error) {
 	for i := range s.App.Secrets {
 		replace(&s.App.Secrets[i].Secret)
 	}
+	for i := range s.App.Gateways {
+		s.App.Gateways[i].secrets(replace)
+	}
 	return err
 }
