@@ -53,7 +53,7 @@ var mayImport = map[string][]string{
 	"faults":            {},
 	"conformance/aws":   {},
 	"app": {
-		".", "hub", "auth", "epl", "entry", "gateway", "gateway/invoke", "reaction", "schedule", "tenant", "webhook", "proto", "proto/hotsock", "proto/notiflux", "proto/phoenix", "engine/nats", "transport", "ws", "stream", "longpoll",
+		".", "hub", "auth", "epl", "entry", "gateway", "gateway/invoke", "reaction", "schedule", "tenant", "webhook", "proto", "proto/gateway", "proto/hotsock", "proto/notiflux", "proto/phoenix", "engine/nats", "transport", "ws", "stream", "longpoll",
 		"api", "console", "config", "function",
 	},
 	"cmd/earshot": {".", "app", "auth", "bench", "client", "client/lambda", "config", "tenant", "webhook", "function", "template"},

@@ -34,15 +34,16 @@ func (a *App) listen() error {
 		}
 		return nil
 	})
-	serve := a.door.Listen(listener)
+	var secure *tls.Config
 	if a.Secure() {
 		c := &certificate{certFile: a.config.TLS.Cert, keyFile: a.config.TLS.Key, log: a.log}
 		if err := c.load(); err != nil {
 			return err
 		}
-		serve = tls.NewListener(serve, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: c.get})
+		secure = &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: c.get}
 	}
-	a.listener = addressed{serve, listener.Addr()}
+	a.door.KeepHeads(a.apps.HasGateways)
+	a.listener = addressed{a.door.Listen(listener, secure), listener.Addr()}
 	a.server = a.newServer()
 	return nil
 }

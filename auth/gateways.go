@@ -72,6 +72,9 @@ func (g *gateways) take(p *part) {
 	}
 }
 
+// HasGateways reports whether any app has a WebSocket API.
+func (d *Directory) HasGateways() bool { return len(d.now.Load().gateways.ids) > 0 }
+
 // ByGateway returns the WebSocket API of an id and the app that has it, nil and
 // nil if there is none.
 func (d *Directory) ByGateway(id string) (*earshot.App, *earshot.Gateway) {

@@ -179,7 +179,7 @@ func (s *Session) Leave(code int, reason string) {
 	s.shard.Lock()
 	defer s.shard.Unlock()
 	if !s.over {
-		s.end(hub.End{Peer: true, Code: code, Reason: reason})
+		s.end(hub.End{Peer: true, Bye: true, Code: code, Reason: reason})
 	}
 }
 

@@ -73,6 +73,7 @@ func (c *Conn) Hold(t *Ticket) { c.ticket = t }
 // been told that it ended.
 func (c *Conn) Adopt(conn *hub.Conn, nc net.Conn, buffered []byte) error {
 	t := c.loop.transport
+	nc = bare(nc)
 	if err := t.begin(); err != nil {
 		c.refuse(conn, nc, err)
 		return err

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
@@ -30,6 +31,7 @@ const (
 type Door struct {
 	slots    chan struct{}
 	patience time.Duration
+	heads    func() bool
 
 	mu      sync.Mutex
 	waiting map[net.Conn]*slot // those that hold a slot
@@ -67,6 +69,9 @@ func (d *Door) Guard(srv *http.Server) {
 	}
 	told := srv.ConnState
 	srv.ConnState = func(nc net.Conn, state http.ConnState) {
+		if h, ok := nc.(header); ok && state == http.StateIdle {
+			h.next()
+		}
 		switch state {
 		case http.StateHijacked, http.StateIdle, http.StateClosed:
 			d.leave(socket(nc))
@@ -80,7 +85,8 @@ func (d *Door) Guard(srv *http.Server) {
 		if given != nil {
 			ctx = given(ctx, nc)
 		}
-		return context.WithValue(ctx, doorKey{}, place{d, socket(nc)})
+		head, _ := nc.(header)
+		return context.WithValue(ctx, doorKey{}, place{d, socket(nc), head})
 	}
 }
 
@@ -90,6 +96,7 @@ type doorKey struct{}
 type place struct {
 	door *Door
 	conn net.Conn
+	head header // nil where it is not kept
 }
 
 // Asked says that the request that ctx belongs to is complete and a handshake:
@@ -149,14 +156,19 @@ func (d *Door) free(nc net.Conn) {
 	<-d.slots
 }
 
-// Listen returns ln with the door before it.
-func (d *Door) Listen(ln net.Listener) net.Listener {
-	return &doorListener{Listener: ln, door: d, closed: make(chan struct{})}
+// KeepHeads keeps the head of each request for as long as it is answered (Head), on
+// connections that are accepted while when says so. It is called before Listen.
+func (d *Door) KeepHeads(when func() bool) { d.heads = when }
+
+// Listen returns ln with the door before it, and TLS over it if secure is not nil.
+func (d *Door) Listen(ln net.Listener, secure *tls.Config) net.Listener {
+	return &doorListener{Listener: ln, door: d, secure: secure, closed: make(chan struct{})}
 }
 
 type doorListener struct {
 	net.Listener
 	door   *Door
+	secure *tls.Config
 	once   sync.Once
 	closed chan struct{}
 }
@@ -174,7 +186,23 @@ func (l *doorListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	l.door.enter(nc)
-	return nc, nil
+	return l.dress(nc), nil
+}
+
+// dress puts around a connection what it needs.
+func (l *doorListener) dress(nc net.Conn) net.Conn {
+	keep := l.door.heads != nil && l.door.heads()
+	if l.secure == nil {
+		if keep {
+			return &headed{Conn: nc}
+		}
+		return nc
+	}
+	over := tls.Server(nc, l.secure)
+	if keep {
+		return &secured{headed: headed{Conn: over}, tls: over}
+	}
+	return over
 }
 
 // Close ends Accept, also one that waits for a slot.

@@ -34,7 +34,7 @@ func TestDoor(t *testing.T) {
 		if srv.MaxHeaderBytes != 16<<10 || srv.ReadHeaderTimeout != 5*time.Second {
 			t.Errorf("the server's bounds are %d, %v", srv.MaxHeaderBytes, srv.ReadHeaderTimeout)
 		}
-		ln := d.Listen(endless{})
+		ln := d.Listen(endless{}, nil)
 		accepted := make(chan net.Conn)
 		done := make(chan error)
 		go func() {
@@ -119,7 +119,7 @@ func TestDoor(t *testing.T) {
 func TestSilentCrowdKeepsNobodyOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := NewDoor(0)
-		ln := d.Listen(endless{})
+		ln := d.Listen(endless{}, nil)
 		begin := time.Now()
 		var all []net.Conn
 		for range 1001 {

@@ -201,8 +201,8 @@ func TestTheClientCloses(t *testing.T) {
 			end   hub.End
 			echo  string
 		}{
-			{"with a code", mask(0x88, "\x0f\xa1so long"), hub.End{Peer: true, Code: 4001, Reason: "so long"}, "\x88\x02\x0f\xa1"},
-			{"without", mask(0x88, ""), hub.End{Peer: true}, "\x88\x00"},
+			{"with a code", mask(0x88, "\x0f\xa1so long"), hub.End{Peer: true, Bye: true, Code: 4001, Reason: "so long"}, "\x88\x02\x0f\xa1"},
+			{"without", mask(0x88, ""), hub.End{Peer: true, Bye: true}, "\x88\x00"},
 		} {
 			p := &speaker{ends: make(chan hub.End, 1)}
 			c := serve(t, setup{way: w, endpoints: []ws.Endpoint{at(p, "/v1")}}).raw("/v1", nil)

@@ -173,7 +173,7 @@ func serve(t testing.TB, s setup) *server {
 	srv := httptest.NewUnstartedServer(front.Handler(mux))
 	door := transport.NewDoor(0)
 	door.Guard(srv.Config)
-	srv.Listener = door.Listen(srv.Listener)
+	srv.Listener = door.Listen(srv.Listener, nil)
 	if s.tls {
 		srv.TLS = &tls.Config{Certificates: []tls.Certificate{certificate(t)}, NextProtos: []string{"http/1.1"}}
 		srv.StartTLS()

@@ -156,6 +156,7 @@ func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request) (handled bool) 
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	h := &handshake{server: s, endpoint: e, request: &proto.Request{
 		HTTP: r, Subprotocols: offered, App: app, Remote: addr, Secure: secure, Local: local,
+		Head: transport.Head(r.Context()),
 	}}
 	if err := h.run(w); err != nil {
 		s.refuse(w, r, err)

@@ -207,7 +207,8 @@ func join(t testing.TB, store *mem.Store, b *backend, apps ...*earshot.App) *nod
 	door := transport.NewDoor(0)
 	server := httptest.NewUnstartedServer(sockets.Handler(n.protocol.Wrap(http.NotFoundHandler())))
 	door.Guard(server.Config)
-	server.Listener = door.Listen(server.Listener)
+	door.KeepHeads(n.apps.HasGateways)
+	server.Listener = door.Listen(server.Listener, nil)
 	server.Start()
 	n.base = server.URL
 	t.Cleanup(func() {

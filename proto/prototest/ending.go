@@ -90,7 +90,7 @@ func peerGoodbye(w *world) {
 	end := wait(w, "the session is told the end", w.spy.ends)
 	want := hub.End{Peer: true}
 	if w.carrier.says() {
-		want.Code, want.Reason = 4321, "so long"
+		want.Bye, want.Code, want.Reason = true, 4321, "so long"
 	}
 	if end != want {
 		w.Errorf("the session was told %+v instead of %+v", end, want)

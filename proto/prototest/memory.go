@@ -143,7 +143,7 @@ func (p *pipe) leave(code int, reason string) {
 	p.closed = true
 	s.Unlock()
 	if !closed {
-		p.finish(hub.End{Peer: true, Code: code, Reason: reason})
+		p.finish(hub.End{Peer: true, Bye: true, Code: code, Reason: reason})
 	}
 }
 

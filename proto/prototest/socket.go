@@ -53,7 +53,7 @@ func newSockets(w *world, log *slog.Logger) (dialer, error) {
 	s.server = httptest.NewUnstartedServer(upgrades.Handler(http.NotFoundHandler()))
 	door := transport.NewDoor(0)
 	door.Guard(s.server.Config)
-	s.server.Listener = door.Listen(s.server.Listener)
+	s.server.Listener = door.Listen(s.server.Listener, nil)
 	if w.carrier == WebSocketTLS {
 		s.server.StartTLS()
 	} else {
