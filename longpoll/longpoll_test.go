@@ -273,7 +273,7 @@ func TestLeaveWaitsForReceive(t *testing.T) {
 		default:
 		}
 		close(b.echo.work)
-		if end := <-b.echo.ends; end != (hub.End{Peer: true, Code: 1001, Reason: "gone"}) {
+		if end := <-b.echo.ends; end != (hub.End{Peer: true, Bye: true, Code: 1001, Reason: "gone"}) {
 			b.Errorf("ended as %+v", end)
 		}
 	})

@@ -169,7 +169,9 @@ func (b *backend) count(kind string) (n int) {
 	return n
 }
 
-func fails(k core.FailureKind) error { return &core.Failure{Kind: k, Err: errors.New("so says the test")} }
+func fails(k core.FailureKind) error {
+	return &core.Failure{Kind: k, Err: errors.New("so says the test")}
+}
 
 // A node is a whole server but for its settings: hub, edge, protocol, on a port.
 type node struct {
