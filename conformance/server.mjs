@@ -18,9 +18,9 @@ export class Server {
     return server
   }
 
-  async run() {
+  async run(port = 0) {
     this.output = ""
-    this.child = spawn(binary, ["dev", "--listen", "127.0.0.1:0", "--data", this.dir], { stdio: ["ignore", "pipe", "pipe"] })
+    this.child = spawn(binary, ["dev", "--listen", `127.0.0.1:${port}`, "--data", this.dir], { stdio: ["ignore", "pipe", "pipe"] })
     this.exited = new Promise((resolve) => this.child.once("exit", resolve))
     const ready = new Promise((resolve, reject) => {
       const see = (chunk) => {

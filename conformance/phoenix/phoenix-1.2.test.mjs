@@ -5,9 +5,30 @@ import { after, before, describe, it } from "node:test"
 import { WebSocket, address, open, replied } from "./client.mjs"
 import { next } from "../server.mjs"
 
-// It looks for the page that it would run in.
+// It looks for the page that it would run in, and a page's requests.
 globalThis.window ??= globalThis
-const { Presence, Socket } = createRequire(import.meta.url)("phoenix-1.2")
+globalThis.XMLHttpRequest ??= class {
+  readyState = 0
+  #headers = {}
+  open(method, url) {
+    Object.assign(this, { method, url })
+  }
+  setRequestHeader(name, value) {
+    this.#headers[name] = value
+  }
+  async send(body) {
+    try {
+      const answer = await fetch(this.url, { method: this.method, headers: this.#headers, body: body ?? undefined })
+      this.responseText = await answer.text()
+      Object.assign(this, { status: answer.status, readyState: 4 })
+    } catch (error) {
+      this.onerror?.(error)
+      return
+    }
+    this.onreadystatechange?.()
+  }
+}
+const { LongPoll, Presence, Socket } = createRequire(import.meta.url)("phoenix-1.2")
 
 describe("phoenix.js 1.2.1", () => {
   let server
@@ -81,6 +102,26 @@ describe("phoenix.js 1.2.1", () => {
     await ann.until("ann", "bob")
     await replied(bob.channel.leave())
     await ann.until("ann")
+  })
+
+  it("B.6: long polls", async () => {
+    const own = new Socket(address(server), { transport: LongPoll })
+    own.connect()
+    const ann = own.channel("room:v1-poll", {})
+    const bob = socket().channel("room:v1-poll", {})
+    assert.deepEqual(await replied(ann.join()), {})
+    await replied(bob.join())
+    const heard = [ann, bob].map((c) => next((f) => c.on("shout", f)))
+    assert.deepEqual(await replied(ann.push("shout", { body: "hej" })), {})
+    for (const message of await Promise.all(heard)) assert.deepEqual(message, { body: "hej" })
+    const back = next((f) => ann.on("back", f))
+    bob.push("back", { n: [1] })
+    assert.deepEqual(await back, { n: [1] })
+    const closed = next((f) => ann.onClose(f))
+    await replied(ann.leave())
+    await closed
+    own.disconnect()
+    clearInterval(own.heartbeatTimer)
   })
 
   it("B.4: its heartbeat is answered", async () => {
