@@ -39,7 +39,9 @@
 //
 // An answer that is not of the event at work is refused with 400 InvalidRequestID,
 // a second next beside an open event with 403 InvalidStateTransition, an answer of
-// more than 6 MiB and 100 bytes with 413. Trailers end an answer as a failure.
+// more than 6 MiB and 100 bytes with 413. Trailers end an answer as a failure. Of
+// the Extensions API there is as much as lambda.WithEnableSIGTERM needs: a runtime
+// may register for no events, and wait for them.
 //
 // # What functions print
 //

@@ -210,35 +210,52 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
-	f := fn(t, "f")
+	f := fn(t, "child")
 	f.TimeoutSeconds = 1
 	r := start(t, nil, f)
-	before := r.pid("f")
-	e := r.fails("f", orderOf("hang", "", 0), function.TypeTimeout, "Error: Task timed out after 1.00 seconds")
+	note := filepath.Join(r.data, "pid")
+	e := r.fails("child", orderOf("hang", note, 0), function.TypeTimeout, "Error: Task timed out after 1.00 seconds")
 	if !e.Timeout() {
 		t.Error("it is not told as a timeout")
 	}
-	if r.pid("f") == before {
-		t.Error("the process lives on")
+	text, err := os.ReadFile(note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := strconv.Atoi(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.fails("child", orderOf("hang", note, 0), function.TypeTimeout, "timed out")
+	if again, err := os.ReadFile(note); err != nil || string(again) == string(text) {
+		t.Errorf("the process was asked again: %s, %v", again, err)
+	}
+	if err := r.host.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range groupOf(t, first) {
+		if stateOf(p) != "Z" {
+			t.Errorf("%d lives on, %s", p, stateOf(p))
+		}
+	}
+	if s := r.host.Stats(); s.Timeouts != 2 || s.Processes != 0 || s.Started < 2 {
+		t.Errorf("the figures are %+v", s)
 	}
 }
 
 // TestGroup: what a function started ends with it.
 func TestGroup(t *testing.T) {
-	f := fn(t, "child")
-	f.TimeoutSeconds = 1
-	r := start(t, nil, f)
-	pid := r.pid("child")
-	group := groupOf(t, pid)
+	r := start(t, nil, fn(t, "child"))
+	group := groupOf(t, r.pid("child"))
 	if len(group) < 2 {
 		t.Fatalf("the function had no child: %v", group)
 	}
-	r.fails("child", orderOf("hang", "", 0), function.TypeTimeout, "timed out")
+	r.fails("child", orderOf("exit", "", 1), function.TypeExit, "exit status 1")
 	if err := r.host.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range group {
-		if err := syscall.Kill(p, 0); err == nil && stateOf(p) != "Z" {
+		if stateOf(p) != "Z" {
 			t.Errorf("%d lives on, %s", p, stateOf(p))
 		}
 	}
@@ -276,14 +293,41 @@ func stateOf(pid int) string {
 }
 
 func TestStarts(t *testing.T) {
-	r := start(t, func(c *function.Config) { c.Init = 2 * time.Second }, fn(t, "exit"), fn(t, "slow"), fn(t, "stuck"))
+	r := start(t, nil, fn(t, "exit"), fn(t, "slow"), fn(t, "unready"))
 	r.fails("exit", nil, function.TypeExit, "exit status 3")
 	r.must("slow", orderOf("", "", 0))
-	r.fails("stuck", nil, function.TypeTimeout, "Init timed out after 2.00 seconds")
-	// While it is not tried again, the answer is there at once.
+	// While it is not tried again, the answer is there at once, and the same.
 	r.fails("exit", nil, function.TypeExit, "exit status 3")
 	if !strings.Contains(r.log.String(), "cannot begin") {
 		t.Error("what it printed is not in the log")
+	}
+	r.fails("unready", nil, "Init.Error", "no database")
+	ok := fn(t, "f")
+	ok.Command = []string{filepath.Join(r.data, "gone")}
+	if err := os.Symlink(fn(t, "f").Command[0], ok.Command[0]); err != nil {
+		t.Fatal(err)
+	}
+	q := start(t, nil, ok)
+	q.must("f", orderOf("", "", 0))
+	if err := os.Remove(ok.Command[0]); err != nil {
+		t.Fatal(err)
+	}
+	q.fails("f", orderOf("exit", "", 1), function.TypeExit, "")
+	q.fails("f", nil, function.TypeStart, "could not be started")
+}
+
+func TestInitTimeout(t *testing.T) {
+	r := start(t, func(c *function.Config) { c.Init = time.Second }, fn(t, "stuck"))
+	r.fails("stuck", nil, function.TypeTimeout, "Init timed out after 1.00 seconds")
+}
+
+// TestIdle: a copy that has nothing to do is ended, and another starts when it is
+// wanted.
+func TestIdle(t *testing.T) {
+	r := start(t, func(c *function.Config) { c.Idle = time.Millisecond }, fn(t, "f"))
+	seen := map[int]bool{}
+	for len(seen) < 3 {
+		seen[r.pid("f")] = true
 	}
 }
 
@@ -345,7 +389,7 @@ func TestWithdrawn(t *testing.T) {
 }
 
 func TestEnqueue(t *testing.T) {
-	r := start(t, nil, fn(t, "f"))
+	r := start(t, func(c *function.Config) { c.Grace = time.Minute }, fn(t, "f"))
 	dir := t.TempDir()
 	for n := range 5 {
 		stay := filepath.Join(dir, strconv.Itoa(n))

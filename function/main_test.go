@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +38,13 @@ func be(name string) {
 		fmt.Println("cannot begin")
 		os.Exit(3)
 	case "stuck":
-		select {}
+		time.Sleep(time.Hour)
+	case "raw":
+		raw()
+	case "unready":
+		unready()
+	case "orphan":
+		host()
 	case "slow":
 		time.Sleep(300 * time.Millisecond)
 	case "child":
@@ -46,7 +53,7 @@ func be(name string) {
 			panic(err)
 		}
 	}
-	lambda.Start(handle)
+	lambda.StartWithOptions(handle, lambda.WithEnableSIGTERM())
 }
 
 // An order is what a test asks a function for.
@@ -64,7 +71,10 @@ func handle(ctx context.Context, o order) (any, error) {
 	case "exit":
 		os.Exit(o.N)
 	case "hang":
-		select {}
+		if o.Text != "" {
+			return nil, hang(o.Text)
+		}
+		time.Sleep(time.Hour)
 	case "sleep":
 		time.Sleep(time.Duration(o.N) * time.Millisecond)
 	case "print":
@@ -105,6 +115,15 @@ func wait(path string) error {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// hang writes the process's number into a file, and stays.
+func hang(path string) error {
+	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
+		return err
+	}
+	time.Sleep(time.Hour)
+	return nil
 }
 
 type broken struct{}

@@ -50,7 +50,7 @@ type pool struct {
 
 func newPool(h *Host, a *earshot.App, g *earshot.Gateway, f *earshot.GatewayFunction) *pool {
 	p := &pool{
-		host: h, app: a.Slug, gate: g, fn: f, arn: arn(g, f.Name), time: defaultTimeout, copies: or(f.Copies, defaultCopies),
+		host: h, app: a.Slug, gate: g, fn: f, arn: arn(g, f.Name), time: defaultTimeout, copies: max(or(f.Copies, defaultCopies), 1),
 		log: h.config.Log.With("app", a.Slug, "function", f.Name), lines: rate.NewLimiter(linesPerSecond, linesAtOnce),
 		all: map[*instance]bool{}, changed: make(chan struct{}),
 	}

@@ -27,8 +27,9 @@ const (
 )
 
 const (
-	runtimePath = "/2018-06-01/runtime/"
-	maxFailure  = 256 << 10
+	runtimePath   = "/2018-06-01/runtime/"
+	extensionPath = "/2020-01-01/extension/"
+	maxFailure    = 256 << 10
 )
 
 // quiet is a log for what a server has to say of a client that is a process of
@@ -42,6 +43,8 @@ func (i *instance) routes() http.Handler {
 	mux.HandleFunc("POST "+runtimePath+"invocation/{id}/response", i.response)
 	mux.HandleFunc("POST "+runtimePath+"invocation/{id}/error", i.fail)
 	mux.HandleFunc("POST "+runtimePath+"init/error", i.initError)
+	mux.HandleFunc("POST "+extensionPath+"register", i.register)
+	mux.HandleFunc("GET "+extensionPath+"event/next", i.nothing)
 	return mux
 }
 
@@ -66,6 +69,23 @@ func (i *instance) next(w http.ResponseWriter, r *http.Request) {
 		i.pool.retire(i)
 	}
 }
+
+// register takes a runtime for an extension of itself, which is how it asks for
+// SIGTERM at its end; all get that here. Extensions with events are not served.
+func (i *instance) register(w http.ResponseWriter, r *http.Request) {
+	var asked struct{ Events []string }
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxFailure))
+	if err != nil || json.Unmarshal(body, &asked) != nil || len(asked.Events) > 0 {
+		refuse(w, http.StatusForbidden, "Extension.Unsupported", "events of extensions are not served")
+		return
+	}
+	w.Header().Set("Lambda-Extension-Identifier", i.id)
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, "{}")
+}
+
+// nothing is the next event of an extension that asked for none.
+func (i *instance) nothing(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
 // send writes an event.
 func (i *instance) send(w http.ResponseWriter, c *call) {
