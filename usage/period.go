@@ -1,0 +1,65 @@
+package usage
+
+import (
+	"time"
+
+	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/hub"
+)
+
+// A Granularity is how long a bucket is.
+type Granularity string
+
+// The granularities.
+const (
+	Minute Granularity = "minute"
+	Hour   Granularity = "hour"
+	Day    Granularity = "day"
+)
+
+// granularities are all of them; buckets are kept in this order.
+var granularities = [...]Granularity{Minute, Hour, Day}
+
+// ParseGranularity reads one; empty is Hour. It fails with Invalid.
+func ParseGranularity(s string) (Granularity, error) {
+	switch g := Granularity(s); g {
+	case "":
+		return Hour, nil
+	case Minute, Hour, Day:
+		return g, nil
+	}
+	return "", &earshot.Error{Code: earshot.Invalid, Reason: "GRANULARITY", Text: "granularity is minute, hour or day"}
+}
+
+// Step is how long a bucket is.
+func (g Granularity) Step() time.Duration {
+	switch g {
+	case Minute:
+		return time.Minute
+	case Hour:
+		return time.Hour
+	}
+	return 24 * time.Hour
+}
+
+// Keep is how long a bucket is kept after it was last written.
+func (g Granularity) Keep() time.Duration {
+	switch g {
+	case Minute:
+		return 2 * time.Hour
+	case Hour:
+		return 14 * 24 * time.Hour
+	}
+	return 400 * 24 * time.Hour
+}
+
+// Start is when the bucket that a time falls into begins.
+func (g Granularity) Start(t time.Time) time.Time { return t.UTC().Truncate(g.Step()) }
+
+// stamp is a bucket's beginning as records are sorted by it.
+const stamp = "2006-01-02T15:04"
+
+// key names the record of a bucket; life is whose it is.
+func (g Granularity) key(app string, start time.Time, life string) hub.Key {
+	return hub.Key{"usage", app, string(g), start.Format(stamp), life}
+}
