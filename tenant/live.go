@@ -61,6 +61,8 @@ type known struct {
 	slug string
 	id   int64
 	name string
+	// owners are those that it names.
+	owners []string
 	// from is where an app comes from that is moving here, to is where one went.
 	from *arrival
 	to   string
@@ -199,7 +201,7 @@ func (l *Live) understand(r *hub.Record, slug string) *known {
 	}
 	k := &known{slug: slug}
 	if err == nil {
-		k.id, k.name, k.from = got.App.ID, got.App.Name, got.From
+		k.id, k.name, k.owners, k.from = got.App.ID, got.App.Name, got.App.Owners, got.From
 		if got.App.Active {
 			k.app, err = got.App.build()
 		}

@@ -181,8 +181,30 @@ func (s *Store) Create(ctx context.Context, by Actor, d *Draft) (*App, error) {
 	if err := s.fits(a, a.Slug); err != nil {
 		return nil, err
 	}
-	err := s.audited(ctx, &Entry{By: by, Action: "create", App: a.Slug, After: a.Public()}, func() error { return s.insert(ctx, a, d.Reuse) })
+	e := &Entry{By: by, Action: "create", App: a.Slug, After: a.Public()}
+	err := s.audited(ctx, e, func() error {
+		err := s.insert(ctx, a, d.Reuse)
+		e.AppID, e.After.ID = a.ID, a.ID
+		return err
+	})
 	return a, err
+}
+
+// Seed makes an app, and waits until it counts on this node; it does nothing if
+// there is one of its slug, ever was, or another has what it wants.
+func (s *Store) Seed(ctx context.Context, by Actor, d *Draft) error {
+	r, err := s.records.Get(ctx, appKey(d.Slug))
+	if err != nil || r.Revision != 0 {
+		return err
+	}
+	made, err := s.Create(ctx, by, d)
+	if err != nil {
+		if earshot.CodeOf(err) == earshot.Conflict {
+			return nil
+		}
+		return err
+	}
+	return s.live.await(ctx, made.Revision)
 }
 
 // insert writes a new app.
@@ -292,5 +314,5 @@ func (s *Store) Export(ctx context.Context, by Actor, slug string) (*App, error)
 	if err != nil {
 		return nil, err
 	}
-	return a, s.audited(ctx, &Entry{By: by, Action: "export", App: slug}, func() error { return nil })
+	return a, s.audited(ctx, &Entry{By: by, Action: "export", App: slug, AppID: a.ID}, func() error { return nil })
 }
