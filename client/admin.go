@@ -42,6 +42,7 @@ type App struct {
 	RequireTLS   bool          `json:"requireTls,omitzero"`
 	KeySigned    bool          `json:"keySigned,omitzero"`
 	Replay       *AppReplay    `json:"replay,omitempty"`
+	Gateways     []Gateway     `json:"gateways,omitempty"`
 	PublishKeys  []PublishKey  `json:"publishKeys,omitempty"`
 	SigningKeys  []SigningKey  `json:"signingKeys,omitempty"`
 	AccessKeys   []AccessKey   `json:"accessKeys,omitempty"`
@@ -123,6 +124,7 @@ type AppChange struct {
 	RequireTLS     *bool          `json:"requireTls,omitempty"`
 	KeySigned      *bool          `json:"keySigned,omitempty"`
 	Replay         *ReplayChange  `json:"replay,omitempty"`
+	Gateways       *[]Gateway     `json:"gateways,omitempty"`
 	AddSigningKeys []SigningKey   `json:"addSigningKeys,omitempty"`
 	AddPublishKeys []PublishKey   `json:"addPublishKeys,omitempty"`
 	AddAccessKeys  []AccessKey    `json:"addAccessKeys,omitempty"`

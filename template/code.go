@@ -24,7 +24,7 @@ func (s *stack) code(p *reader, made *earshot.GatewayFunction) {
 		remote = s.local(p, made, filepath.Join(s.Dir, filepath.FromSlash(uri)), runtime)
 	}
 	if remote != "" {
-		p.find("It is called at AWS Lambda, since %s. Give it an access_key, or a source, a command or another endpoint.", remote)
+		p.find("It is called at AWS Lambda, since %s. Give it an access_key_id and secret_access_key, or a source, a command or another endpoint.", remote)
 		made.Endpoint = s.lambda()
 	}
 }
@@ -68,10 +68,10 @@ func (s *stack) local(p *reader, made *earshot.GatewayFunction, dir, runtime str
 	}
 	source, binary := look(dir, made.Handler)
 	switch {
-	case source:
-		made.Source = dir
 	case binary != "":
 		made.Command, made.Dir = []string{binary}, dir
+	case source:
+		made.Source = dir
 	default:
 		made.Source = dir
 		p.find("There is neither a Go program nor an executable in %s yet.", dir)
@@ -79,7 +79,7 @@ func (s *stack) local(p *reader, made *earshot.GatewayFunction, dir, runtime str
 	return ""
 }
 
-// look finds Go files, or an executable that is called as the handler, or
+// look finds Go files, and an executable that is called as the handler, or
 // bootstrap as those of provided runtimes are.
 func look(dir, handler string) (source bool, binary string) {
 	entries, err := os.ReadDir(dir)
@@ -88,13 +88,14 @@ func look(dir, handler string) (source bool, binary string) {
 	}
 	for _, e := range entries {
 		name := e.Name()
-		if !e.IsDir() && strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") {
-			return true, ""
-		}
 		info, err := e.Info()
-		if err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 && (name == handler || name == "bootstrap" && binary == "") {
+		switch {
+		case err != nil || !info.Mode().IsRegular():
+		case info.Mode()&0o111 != 0 && (name == handler || name == "bootstrap" && binary == ""):
 			binary = filepath.Join(dir, name)
+		case strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go"):
+			source = true
 		}
 	}
-	return false, binary
+	return source, binary
 }

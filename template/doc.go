@@ -30,8 +30,8 @@
 //
 // # Functions
 //
-// A function whose CodeUri is a directory with a Go program is built from it; one
-// with an executable that is called as the Handler, or bootstrap, is run as that.
+// A function whose CodeUri is a directory with an executable that is called as the
+// Handler, or bootstrap, is run as that; one with a Go program is built from it.
 // Functions for Node.js and Python are run by the runtime interface clients that
 // AWS publishes for them. A function that cannot be run here, since its code lies
 // in S3 or its runtime is another, is called at AWS Lambda in the region of the

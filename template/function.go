@@ -17,7 +17,7 @@ func (s *stack) functions(g *earshot.Gateway) {
 		}
 		f := earshot.GatewayFunction{Name: name, Endpoint: s.Endpoint}
 		if s.Endpoint == "" {
-			s.find(nil, "The function %s is not in the template: it is called at AWS Lambda. Give it an access_key, or a source, a command or another endpoint.", name)
+			s.find(nil, "The function %s is not in the template: it is called at AWS Lambda. Give it an access_key_id and secret_access_key, or a source, a command or another endpoint.", name)
 			f.Endpoint = s.lambda()
 		}
 		g.Functions = append(g.Functions, f)
@@ -70,7 +70,6 @@ func (s *stack) function(r *resource, name string) earshot.GatewayFunction {
 	p := s.reader(r)
 	made := earshot.GatewayFunction{
 		Name: name, Handler: p.text("Handler"), TimeoutSeconds: p.number("Timeout"), MemoryMB: p.number("MemorySize"), Copies: p.number("ReservedConcurrentExecutions"),
-		Environment: s.environment(p),
 	}
 	p.without(
 		"FunctionName", "Description", "Role", "Policies", "PermissionsBoundary", "AssumeRolePolicyDocument", "RolePath", "Tags", "PropagateTags", "Tracing", "TracingConfig",
@@ -83,13 +82,16 @@ func (s *stack) function(r *resource, name string) earshot.GatewayFunction {
 	p.out("FunctionUrlConfig", "It has no address of its own here.")
 	s.events(p)
 	s.code(p, &made)
+	p.without("Environment")
+	if made.Endpoint == "" { // elsewhere it has its own
+		made.Environment = s.environment(p)
+	}
 	p.rest()
 	return made
 }
 
 // environment reads the variables, and tells of those that name what is not here.
 func (s *stack) environment(p *reader) map[string]string {
-	p.read["Environment"] = true
 	given := p.r.props.member("Environment")
 	if given == nil {
 		return nil

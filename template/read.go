@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -20,8 +21,8 @@ type Options struct {
 	// Region, Account and Stack are AWS::Region, AWS::AccountId and AWS::StackName:
 	// us-east-1, 000000000000 and earshot, if empty.
 	Region, Account, Stack string
-	// Dir is the directory that the functions' code is relative to. Its directories
-	// are looked at, not read.
+	// Dir is the directory that the functions' code is relative to; its directories
+	// are looked at, not read. What it makes is absolute, unless Dir is empty.
 	Dir string
 	// Endpoint is the address of a service with Lambda's API that has all functions;
 	// empty runs here those that can be.
@@ -60,6 +61,11 @@ func Read(text []byte, o Options) (*Result, error) {
 	root, err := parse(text)
 	if err != nil {
 		return nil, err
+	}
+	if o.Dir != "" {
+		if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+			return nil, err
+		}
 	}
 	s := newStack(root, o)
 	s.readParameters()

@@ -73,6 +73,8 @@ type settable struct {
 	Host   []string `help:"A host name that selects it; may be repeated." placeholder:"HOST" sep:"none"`
 	Origin []string `help:"A browser origin that may connect; may be repeated." placeholder:"ORIGIN" sep:"none"`
 	Live   []string `help:"A pattern of channels that are live; may be repeated." placeholder:"PATTERN" sep:"none"`
+	// Gateway is read by gateways.
+	Gateway []string `help:"A file with WebSocket APIs as 'earshot import --json' prints them, instead of those that there are; may be repeated." placeholder:"FILE" sep:"none"`
 	bounds
 }
 
@@ -86,8 +88,13 @@ type appCreateCmd struct {
 
 // Run makes an app.
 func (c *appCreateCmd) Run(w *world) error {
+	a := c.app()
+	var err error
+	if a.Gateways, err = c.gateways(w); err != nil {
+		return err
+	}
 	return c.on(w, func(ctx context.Context, admin *client.Admin) error {
-		made, err := admin.Create(ctx, c.app(), c.Reuse)
+		made, err := admin.Create(ctx, a, c.Reuse)
 		if err != nil {
 			return err
 		}
@@ -166,6 +173,13 @@ func (c *appUpdateCmd) Run(w *world) error {
 		}
 	}
 	c.into(change)
+	all, err := c.gateways(w)
+	if err != nil {
+		return err
+	}
+	if all != nil {
+		change.Gateways = &all
+	}
 	return c.on(w, func(ctx context.Context, admin *client.Admin) error {
 		a, err := admin.Update(ctx, c.Slug, change, c.Revision)
 		if err != nil {
