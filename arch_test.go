@@ -52,6 +52,7 @@ var mayImport = map[string][]string{
 	"config":            {"gateway", ".", "hub", "auth", "guard", "tenant", "webhook"},
 	"bench":             {".", "auth"},
 	"faults":            {},
+	"tenancy":           {},
 	"conformance/aws":   {},
 	"app": {
 		".", "hub", "auth", "epl", "entry", "gateway", "gateway/invoke", "reaction", "schedule", "tenant", "usage", "webhook", "proto", "proto/gateway", "proto/hotsock", "proto/notiflux", "proto/phoenix", "engine/nats", "transport", "ws", "stream", "longpoll",
