@@ -48,7 +48,7 @@ func functionTarget(uri string) (*Target, error) {
 	default:
 		return nil, fmt.Errorf("%q is no function's ARN", uri)
 	}
-	if !isFunctionName(f.Name) || f.Qualifier != "" && !isFunctionName(strings.TrimPrefix(f.Qualifier, "$")) {
+	if strings.HasSuffix(uri, ":") || !isFunctionName(f.Name) || f.Qualifier != "" && !isFunctionName(strings.TrimPrefix(f.Qualifier, "$")) {
 		return nil, fmt.Errorf("%q is no function's ARN or name", uri)
 	}
 	return &Target{Function: f}, nil

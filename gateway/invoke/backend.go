@@ -82,6 +82,7 @@ func (b *Backend) Integrate(ctx context.Context, a *earshot.App, e *gateway.Even
 // that took.
 func (b *Backend) Authorize(ctx context.Context, a *earshot.App, e *gateway.Event) (*gateway.Verdict, error) {
 	if err := e.Identify(); err != nil {
+		b.figures.fail(gateway.NoIdentity)
 		return nil, err
 	}
 	c := &call{
