@@ -40,11 +40,12 @@ type member struct {
 	records []nodeRecord
 	here    []*presence // this node's subscriptions, in no order
 
-	// How it is shown, or was.
-	shown bool
-	since int64
-	meta  []byte
-	json  []byte
+	// How it is shown, or was; before is the metadata before the newest.
+	shown  bool
+	since  int64
+	meta   []byte
+	before []byte
+	json   []byte
 
 	left int64 // when this node's last subscription ended while others went on
 }
@@ -109,7 +110,7 @@ func (r *room) set(m *member, node string, rec *record) earshot.Notice {
 	if !same {
 		m.json = memberJSON(m.uid, meta)
 	}
-	m.since, m.meta, m.shown = since, meta, true
+	m.since, m.meta, m.before, m.shown = since, meta, before, true
 	r.show(m)
 	switch {
 	case !was:
@@ -298,6 +299,7 @@ func (r *room) changed(m *member, n earshot.Notice, c *channel, skip earshot.Con
 	data := r.notice(m)
 	c.publish(&delivery{m: &earshot.Message{
 		App: r.key.app, Channel: r.key.channel, Kind: earshot.JSON, Data: data, Notice: n, Skip: skip, Time: time.Now(),
+		Headers: m.headers(n),
 	}}, b)
 	return len(data)
 }
@@ -314,6 +316,18 @@ func (r *room) notice(m *member) []byte {
 		b = append(b, m.json...)
 	}
 	return append(b, "]}"...)
+}
+
+// HeaderBefore is the header of a notice of MemberUpdated that holds the member's
+// metadata before: a JSON value, empty for none.
+const HeaderBefore = "before"
+
+// headers are those of a notice about a member.
+func (m *member) headers(n earshot.Notice) map[string]string {
+	if n != earshot.MemberUpdated {
+		return nil
+	}
+	return map[string]string{HeaderBefore: string(m.before)}
 }
 
 // memberEvent records what became of a member.

@@ -123,7 +123,12 @@ describe("phoenix.js 1.8", () => {
       assert.deepEqual(presence.list((id, { metas }) => [id, metas.length, metas[0].name]).sort(), [["ann", 1, "Ann"], ["bob", 1, "Bob"]])
     }
     assert.deepEqual(ann.presence.state.bob, bob.presence.state.bob, "the same phx_ref for all")
+    const old = ann.presence.state.bob.metas[0].phx_ref
+    const diff = next((f) => ann.channel.on("presence_diff", f))
     const newer = await join("bob", { name: "Robert" }) // a newer one of bob has other metadata
+    const { joins, leaves } = await diff
+    assert.equal(joins.bob.metas[0].phx_ref_prev, old)
+    assert.equal(leaves.bob.metas[0].phx_ref, old)
     await ann.wait(4)
     assert.deepEqual(ann.presence.list((id, { metas }) => [id, metas.map((m) => m.name)]).sort(), [["ann", ["Ann"]], ["bob", ["Robert"]]])
     await replied(bob.channel.leave())

@@ -26,15 +26,19 @@ func stateOf(members []hub.Member) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = metas(b, m.UID, m.Meta)
+		b = metas(b, m.UID, m.Meta, "")
 	}
 	return append(b, '}')
 }
 
-// metas appends one member: its key, and the one meta that it has.
-func metas(b []byte, uid string, umd []byte) []byte {
+// metas appends one member: its key, and the one meta that it has. prev is the
+// reference of the one that it takes the place of, empty for none.
+func metas(b []byte, uid string, umd []byte, prev string) []byte {
 	b = append(quote(b, uid), `:{"metas":[{"phx_ref":"`...)
 	b = append(append(b, phxRef(uid, umd)...), '"')
+	if prev != "" {
+		b = append(append(append(b, `,"phx_ref_prev":"`...), prev...), '"')
+	}
 	return append(metaFields(b, umd), "}]}"...)
 }
 
@@ -51,7 +55,8 @@ func phxRef(uid string, umd []byte) string {
 }
 
 // metaFields appends the members of metadata that is an object, and any other
-// value as "umd". A phx_ref of its own would pass for ours and is left out.
+// value as "umd". A phx_ref or phx_ref_prev of its own would pass for ours and is
+// left out.
 func metaFields(b, umd []byte) []byte {
 	switch jsontext.Value(umd).Kind() {
 	case 0, 'n':
@@ -74,17 +79,16 @@ func metaFields(b, umd []byte) []byte {
 		if err != nil {
 			return b
 		}
-		if name != "phx_ref" {
+		if name != "phx_ref" && name != "phx_ref_prev" {
 			b = append(append(quote(append(b, ','), name), ':'), value...)
 		}
 	}
 	return b
 }
 
-// A said is the data of a notice of members.
+// A said is what is read of the data of a notice of members.
 type said struct {
-	Member  saidMember   `json:"member"`
-	Members []saidMember `json:"members"`
+	Member saidMember `json:"member"`
 }
 
 type saidMember struct {
@@ -92,9 +96,8 @@ type saidMember struct {
 	UMD jsontext.Value `json:"umd"`
 }
 
-// notice renders who came and went (B.7); nil for what this protocol has no words
-// for. Newer metadata is told as the state as it now is: the notice does not know
-// the older, and clients find out the difference.
+// notice renders who came, changed and went (B.7); nil for what this protocol has
+// no words for. Newer metadata is a meta that joins, and the older one that leaves.
 func (v version) notice(m *earshot.Message) *hub.Frame {
 	switch m.Notice {
 	case earshot.MemberAdded, earshot.MemberUpdated, earshot.MemberRemoved:
@@ -105,19 +108,19 @@ func (v version) notice(m *earshot.Message) *hub.Frame {
 	if json.Unmarshal(m.Data, &s) != nil {
 		return nil
 	}
-	topic := topicOf(m.Channel)
-	one := append(metas([]byte{'{'}, s.Member.UID, s.Member.umd()), '}')
+	joins, leaves := []byte("{}"), []byte("{}")
+	uid, umd := s.Member.UID, s.Member.umd()
 	switch m.Notice {
 	case earshot.MemberAdded:
-		return v.text("", "", topic, presenceDiff, diff(one, []byte("{}")))
+		joins = append(metas([]byte{'{'}, uid, umd, ""), '}')
 	case earshot.MemberRemoved:
-		return v.text("", "", topic, presenceDiff, diff([]byte("{}"), one))
+		leaves = append(metas([]byte{'{'}, uid, umd, ""), '}')
+	default:
+		before := []byte(m.Headers[hub.HeaderBefore])
+		joins = append(metas([]byte{'{'}, uid, umd, phxRef(uid, before)), '}')
+		leaves = append(metas([]byte{'{'}, uid, before, ""), '}')
 	}
-	all := make([]hub.Member, len(s.Members))
-	for i, member := range s.Members {
-		all[i] = hub.Member{UID: member.UID, Meta: member.umd()}
-	}
-	return v.text("", "", topic, presenceState, stateOf(all))
+	return v.text("", "", topicOf(m.Channel), presenceDiff, diff(joins, leaves))
 }
 
 // umd is the metadata, nil for none.
