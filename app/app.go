@@ -32,6 +32,9 @@ type Options struct {
 	Protocols []proto.Entry
 	// Dev opens the page of a development server; nil for none.
 	Dev *Dev
+	// Seeds are apps that are made at the first start, those that are not there and
+	// never were.
+	Seeds []*tenant.Draft
 	// Gateways are WebSocket APIs beside those of the settings, by the slug of their
 	// app.
 	Gateways map[string][]earshot.Gateway

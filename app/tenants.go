@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/netip"
 
@@ -23,6 +24,11 @@ func (a *App) liveApps(ctx context.Context, records hub.Records) error {
 		return err
 	}
 	a.onStop("apps", func(context.Context) error { a.live.Close(); return nil })
+	for _, d := range a.options.Seeds {
+		if err := a.tenants.Seed(ctx, tenant.Actor{Name: "first start"}, d); err != nil {
+			return fmt.Errorf("the app %q: %w", d.Slug, err)
+		}
+	}
 	return nil
 }
 

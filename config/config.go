@@ -14,7 +14,7 @@ type Config struct {
 	// told.
 	Events Events `toml:"events"`
 	// Admin is who may make and change apps while the server runs, over
-	// /admin/apps. Without a password and a token nobody may.
+	// /admin/apps and /api/admin/apps. Without a password and a token nobody may.
 	Admin Admin `toml:"admin"`
 	// WebSocket is how connections are carried.
 	WebSocket WebSocket `toml:"websocket"`
@@ -97,10 +97,11 @@ type Events struct {
 
 // Admin is who may make and change apps while the server runs.
 type Admin struct {
-	// User is the operator's name, for Basic authentication.
+	// User is the operator's name, for Basic authentication. PUSHER_ADMIN_USERNAME
+	// sets it too.
 	User string `toml:"user"`
 	// Password is the operator's, as its hash by argon2id, which
-	// `earshot app password` makes, or as it is.
+	// `earshot app password` makes, or as it is. PUSHER_ADMIN_PASSWORD sets it too.
 	Password Secret `toml:"password"`
 	// Token is a bearer token that may be used instead.
 	Token Secret `toml:"token"`

@@ -44,6 +44,7 @@ func (c *Config) Load(path string, env Environment) error {
 		}
 	}
 	c.readNotiflux()
+	c.readPusher()
 	c.readEnvironment(&p)
 	c.resolveSecrets(&p)
 	return p.or()

@@ -36,7 +36,7 @@ func TestApp(t *testing.T) {
 	made := parse(out)
 	key := made.PublishKeys[0].Key
 	publishSoon(t, f.URL, key, 0)
-	if out, _ := app(0, "list"); !strings.HasPrefix(out, "shop\t1\tThe shop\tactive\t") {
+	if out, _ := app(0, "list"); !strings.HasPrefix(out, "shop\t2\tThe shop\tactive\t") {
 		t.Errorf("listed %q", out)
 	}
 	if out, _ := app(0, "show", "shop"); strings.Contains(out, key) || strings.Contains(out, made.SigningKeys[0].Secret) || parse(out).Channels[0].Match != "live-*" {

@@ -16,6 +16,7 @@ import (
 	"github.com/earshot-io/earshot/app"
 	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/config"
+	"github.com/earshot-io/earshot/tenant"
 )
 
 // devCmd is "earshot dev".
@@ -24,8 +25,9 @@ type devCmd struct {
 	Data    string `help:"Directory for messages and keys; ./earshot-data if not given." placeholder:"DIR"`
 	Verbose bool   `short:"v" help:"Log everything."`
 
-	Functions string            `help:"Directory of Lambda functions, built or in Go, to run behind a WebSocket API; with the template.yaml in it, if there is one." placeholder:"DIR"`
-	Set       map[string]string `help:"A parameter of the template." placeholder:"NAME=VALUE"`
+	Functions string            `help:"Directory of Lambda functions, built or in Go, to run behind a WebSocket API; with the template.yaml in it, if there is one." placeholder:"DIR" xor:"functions"`
+	Template  string            `help:"CloudFormation or SAM template whose WebSocket APIs and functions to run." placeholder:"FILE" xor:"functions"`
+	Set       map[string]string `help:"A parameter of the template, or the address of a resource that is not made here; may be repeated." placeholder:"NAME=VALUE" mapsep:"none"`
 }
 
 const (
@@ -97,6 +99,7 @@ func (d *devCmd) Run(w *world) error {
 	file.AdminUser, file.AdminPassword = c.Admin.User, string(c.Admin.Password)
 	a, err := app.New(c, app.Options{
 		Log: newLog(c, w.err), Gateways: map[string][]earshot.Gateway{file.App: gateways}, Dev: &app.Dev{App: file.App, Token: file.Token, PublishKey: file.PublishKey},
+		Seeds: []*tenant.Draft{testApp()},
 	})
 	if err != nil {
 		return err
@@ -133,10 +136,10 @@ func (d *devCmd) settings(w *world) (*config.Config, error) {
 	switch {
 	case d.Verbose:
 		c.Log.Level = "debug"
-	case d.Functions != "":
+	case d.Functions != "" || d.Template != "":
 		c.Log.Level = "info" // what functions print is told at this level
 	}
-	return c, d.operate(c, w.env)
+	return c, d.operate(c)
 }
 
 // ensureKeys makes the app's keys if the directory has none yet. They are kept,

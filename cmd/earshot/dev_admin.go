@@ -25,9 +25,9 @@ type devOperator struct {
 const devAdmin = "admin.json"
 
 // operate gives a development server an operator and a master key, where its
-// settings have none. They are kept: without the same master key the secrets of
+// settings and its environment have none. They are kept: without the same master key the secrets of
 // apps could not be read after a restart.
-func (d *devCmd) operate(c *config.Config, env config.Environment) error {
+func (d *devCmd) operate(c *config.Config) error {
 	path := filepath.Join(c.Engine.Data, devAdmin)
 	var o devOperator
 	text, err := os.ReadFile(path)
@@ -44,9 +44,19 @@ func (d *devCmd) operate(c *config.Config, env config.Environment) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if c.Admin.Password == "" && c.Admin.Token == "" {
-		c.Admin.User = cmp.Or(env.Get("PUSHER_ADMIN_USERNAME"), c.Admin.User, o.User)
-		c.Admin.Password = config.Secret(cmp.Or(env.Get("PUSHER_ADMIN_PASSWORD"), o.Password))
+		c.Admin.Password = config.Secret(o.Password)
+	}
+	if c.Admin.Password != "" {
+		c.Admin.User = cmp.Or(c.Admin.User, o.User)
 	}
 	c.Admin.MasterKey = cmp.Or(c.Admin.MasterKey, config.Secret(o.MasterKey))
 	return nil
+}
+
+// testApp is the app that Ex Pusher Lite's own documentation begins with.
+func testApp() *tenant.Draft {
+	return &tenant.Draft{Lean: true, App: tenant.App{
+		Slug: "test-app", Name: "Test App", Active: true, Key: "test-app-fake-key",
+		Secrets: []tenant.AppSecret{{ID: "as_test", Secret: "test-app-fake-secret"}},
+	}}
 }

@@ -97,7 +97,13 @@ func run(t *testing.T, code int, args ...string) (out, errs string) {
 // dev starts a development server and returns what it writes about itself.
 func dev(t *testing.T, data string) (*command, *devFile) {
 	t.Helper()
-	c := begin(t, "", nil, "dev", "--listen", "127.0.0.1:0", "--data", data)
+	return devIn(t, data, nil)
+}
+
+// devIn is dev in an environment.
+func devIn(t *testing.T, data string, env config.Environment) (*command, *devFile) {
+	t.Helper()
+	c := begin(t, "", env, "dev", "--listen", "127.0.0.1:0", "--data", data)
 	c.out.await(t, "Ctrl-C stops.")
 	path := filepath.Join(data, "dev.json")
 	text, err := os.ReadFile(path)

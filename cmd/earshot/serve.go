@@ -58,6 +58,10 @@ func everyProblem(c *config.Config, err error) error {
 	if err := app.Check(c); err != nil && !errors.As(err, &more) {
 		return err
 	}
+	all, more = append(all, more...), nil
+	if err := c.CheckPublic(); err != nil && !errors.As(err, &more) {
+		return err
+	}
 	if all = append(all, more...); len(all) > 0 {
 		return all
 	}
