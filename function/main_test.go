@@ -45,6 +45,8 @@ func be(name string) {
 		unready()
 	case "orphan":
 		host()
+	case "server":
+		answer()
 	case "slow":
 		time.Sleep(300 * time.Millisecond)
 	case "child":
