@@ -94,7 +94,7 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 	}
 	from := transport.Proxies(proxies).Client
 	gate := auth.NewGate(auth.GateConfig{Client: from, Settings: a.config.Path(), Log: a.log})
-	backends, err := a.callBackends()
+	backends, err := a.callBackends(hosted)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 		Metrics: []api.Source{
 			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), gateFigures(gate), engineFigures(a.engine),
 			api.ProcessFigures(), eventFigures(events), scheduleFigures(kept.timers),
-			tenantFigures(a.live, a.operator), backendFigures(backends),
+			tenantFigures(a.live, a.operator), backendFigures(backends), functionFigures(hosted),
 		},
 	})
 	served.Routes(mux.Handle)
@@ -138,12 +138,12 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 }
 
 // callBackends makes what calls the backends of WebSocket APIs.
-func (a *App) callBackends() (*invoke.Backend, error) {
+func (a *App) callBackends(hosted functions) (*invoke.Backend, error) {
 	allowed, err := a.config.Guard()
 	if err != nil {
 		return nil, err // cannot be: it was checked
 	}
-	b := invoke.New(invoke.Config{Guard: allowed})
+	b := invoke.New(invoke.Config{Guard: allowed, Functions: hosted})
 	a.onStop("backends", func(context.Context) error { b.Close(); return nil })
 	return b, nil
 }
