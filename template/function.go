@@ -77,14 +77,14 @@ func (s *stack) function(r *resource, name string) earshot.GatewayFunction {
 		"ProvisionedConcurrencyConfig", "SnapStart", "RuntimeManagementConfig", "VpcConfig", "RecursiveLoop", "EventInvokeConfig", "DeadLetterQueue", "DeadLetterConfig", "CodeSigningConfigArn",
 		"VersionDeletionPolicy", "PublishToLatestPublished", "DurableConfig", "CapacityProviderConfig", "FunctionScalingConfig", "TenancyConfig", "SourceKMSKeyArn",
 	)
-	p.out("Layers", "Layers are not there: the function has its own directory alone.")
-	p.out("FileSystemConfigs", "No file system is mounted.")
-	p.out("FunctionUrlConfig", "It has no address of its own here.")
-	s.events(p)
 	s.code(p, &made)
-	p.without("Environment")
-	if made.Endpoint == "" { // elsewhere it has its own
+	p.without("Environment", "Layers", "FileSystemConfigs", "FunctionUrlConfig", "Events")
+	if made.Endpoint == "" { // elsewhere it has all of this
 		made.Environment = s.environment(p)
+		p.out("Layers", "They are not there: the function has its own directory alone.")
+		p.out("FileSystemConfigs", "No file system is mounted.")
+		p.out("FunctionUrlConfig", "It has no address of its own here.")
+		s.events(p)
 	}
 	p.rest()
 	return made
@@ -165,7 +165,6 @@ func setName(n *node, resource string) string {
 
 // events tells of what else calls a function of SAM.
 func (s *stack) events(p *reader) {
-	p.read["Events"] = true
 	events := p.r.props.member("Events")
 	if events == nil || events.kind != object {
 		return

@@ -229,6 +229,8 @@ func (s *stack) physical(r *resource) (string, error) {
 	switch r.kind {
 	case typeAPI:
 		return s.apiID(r.name), nil
+	case typeKey, typePlan, typeRoute, typeIntegration, typeAuthorizer:
+		return r.name, nil
 	case typeStage:
 		return s.given(r, "StageName", r.name)
 	case typeFunction, typeSAMFunction:

@@ -24,24 +24,24 @@ func templates() []string {
 	return []string{"template.yaml", "template.yml", "template.json"}
 }
 
-// gateways are the WebSocket APIs of the directory of functions: those of the
-// template in it, or one by convention (function.FromDirectory).
+// gateways are the WebSocket APIs of the template, or of the directory of
+// functions: those of the template in it, or one by convention
+// (function.FromDirectory).
 func (d *devCmd) gateways(w *world) ([]earshot.Gateway, error) {
+	if d.Template != "" {
+		return d.fromTemplate(w, d.Template)
+	}
 	if d.Functions == "" {
 		if len(d.Set) > 0 {
-			return nil, errors.New("--set is for the template of --functions")
+			return nil, errors.New("--set is for a template: give --template or --functions")
 		}
 		return nil, nil
 	}
 	for _, name := range templates() {
-		text, err := os.ReadFile(filepath.Join(d.Functions, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		file := filepath.Join(d.Functions, name)
+		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+			return d.fromTemplate(w, file)
 		}
-		if err != nil {
-			return nil, err
-		}
-		return d.fromTemplate(w, name, text)
 	}
 	if len(d.Set) > 0 {
 		return nil, fmt.Errorf("--set is for a template, and %s has none", d.Functions)
@@ -54,18 +54,13 @@ func (d *devCmd) gateways(w *world) ([]earshot.Gateway, error) {
 }
 
 // fromTemplate reads a template, and says what of it is other than on AWS.
-func (d *devCmd) fromTemplate(w *world, name string, text []byte) ([]earshot.Gateway, error) {
-	result, err := template.Read(text, template.Options{Set: d.Set, Region: devRegion, Dir: d.Functions})
+func (d *devCmd) fromTemplate(w *world, file string) ([]earshot.Gateway, error) {
+	flags := templateFlags{Set: d.Set, Region: devRegion}
+	all, err := flags.read(w, file, template.Options{})
 	if err != nil {
-		return nil, fmt.Errorf("%s:\n%w", filepath.Join(d.Functions, name), err)
+		return nil, err
 	}
-	for _, f := range result.Findings {
-		fmt.Fprintln(w.err, name+": "+f.String())
-	}
-	if len(result.Gateways) == 0 {
-		return nil, fmt.Errorf("%s has no WebSocket API", filepath.Join(d.Functions, name))
-	}
-	return trusted(result.Gateways...), nil
+	return trusted(all...), nil
 }
 
 // trusted makes APIs those of who starts the server. In events they have the
