@@ -38,6 +38,10 @@ type Join struct {
 	// (HistoryStart) or to Since, but not beyond the resume window; without
 	// either it sends nothing older than the subscription.
 	Since time.Time
+	// Replay asks instead for the newest of what was stored before the join; nil
+	// for nothing. On a live channel there is none. The adapter has found that the
+	// client may have it: no grant is asked.
+	Replay *Replay
 }
 
 // Subscribe joins a channel or pattern. The subscription holds live messages
@@ -46,8 +50,8 @@ type Join struct {
 // given and something after it may be lost: what there is will be sent.
 //
 // It fails with Forbidden, Conflict (subscribed already; the Sub is returned
-// with it), Limited, Invalid, or as the engine does. With After it reads from
-// the engine, and is called from Conn.Do.
+// with it), Limited, Invalid, or as the engine does. With After or Replay it reads
+// from the engine, and is called from Conn.Do.
 func (c *Conn) Subscribe(ctx context.Context, j Join) (sub *Sub, exact bool, err error) {
 	if in, ok := ctx.(*handling); ok {
 		in.settle(c.hub) // what was published before is not to wait for this
@@ -161,6 +165,8 @@ func (c *Conn) join(ctx context.Context, sub *Sub, j *Join) (exact bool, err err
 		return false, err
 	}
 	switch {
+	case j.After == nil && j.Replay != nil && logged:
+		return true, ch.replay(ctx, sub, j.Replay)
 	case j.After == nil:
 		return true, nil
 	case !logged:
