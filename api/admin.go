@@ -1,12 +1,14 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/netip"
 	"strconv"
 
 	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/tenant"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -18,21 +20,28 @@ const adminPage = 100
 // maxAdminBody bounds a request: an app with all its keys.
 const maxAdminBody = 2 * tenant.MaxSize
 
-// adminRoutes registers what an operator may do.
+// adminRoutes registers what operators and owners may do.
 func (a *API) adminRoutes(handle func(pattern string, h http.Handler)) {
+	handle("GET /admin/me", a.admin(a.me))
 	handle("GET /admin/apps", a.admin(a.listApps))
-	handle("POST /admin/apps", a.admin(a.createApp))
-	handle("GET /admin/apps/{slug}", a.admin(a.showApp))
-	handle("PATCH /admin/apps/{slug}", a.admin(a.updateApp))
-	handle("DELETE /admin/apps/{slug}", a.admin(a.deleteApp))
-	handle("POST /admin/apps/{slug}/rotate", a.admin(a.rotateApp))
-	handle("POST /admin/apps/{slug}/export", a.admin(a.exportApp))
+	handle("POST /admin/apps", a.operated(a.createApp))
+	handle("GET /admin/apps/{slug}", a.owned(a.showApp))
+	handle("PATCH /admin/apps/{slug}", a.owned(a.updateApp))
+	handle("DELETE /admin/apps/{slug}", a.operated(a.deleteApp))
+	handle("POST /admin/apps/{slug}/rotate", a.owned(a.rotateApp))
+	handle("POST /admin/apps/{slug}/export", a.owned(a.exportApp))
 	handle("GET /admin/audit", a.admin(a.audit))
+	handle("GET /admin/audit.csv", a.admin(a.audit))
+	handle("GET /admin/owners", a.operated(a.listOwners))
+	handle("POST /admin/owners", a.operated(a.createOwner))
+	handle("DELETE /admin/owners/{name}", a.operated(a.deleteOwner))
+	handle("POST /admin/owners/{name}/reset", a.operated(a.resetOwner))
+	a.usageRoutes(handle)
 }
 
-// admin finds out which operator asks. An error that the handler returns is
-// answered.
-func (a *API) admin(do func(http.ResponseWriter, *http.Request, tenant.Actor) error) http.Handler {
+// admin finds out who asks, an operator or an owner. An error that the handler
+// returns is answered.
+func (a *API) admin(do deed) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		by, err := a.operate(r)
 		if err == nil {
@@ -57,14 +66,14 @@ func (a *API) operate(r *http.Request) (tenant.Actor, error) {
 	if a.client != nil {
 		from, _ = a.client(r)
 	}
-	name, err := a.operator.Admit(r.Context(), r, from)
+	who, err := a.operator.AdmitAny(r.Context(), r, from)
 	if err != nil {
 		return tenant.Actor{}, err
 	}
 	if err := a.ready(); err != nil {
 		return tenant.Actor{}, &earshot.Error{Code: earshot.Unavailable, Reason: "NOT_READY", Text: "the server is " + err.Error(), RetryAfter: retrySoon}
 	}
-	by := tenant.Actor{Name: name}
+	by := tenant.Actor{Name: who.Name, Role: who.Role}
 	if from.IsValid() {
 		by.Address = from.String()
 	}
@@ -111,8 +120,15 @@ func reveal(w http.ResponseWriter, code int, app *tenant.App) error {
 	return err
 }
 
-func (a *API) listApps(w http.ResponseWriter, r *http.Request, _ tenant.Actor) error {
-	all, last, more, err := a.tenants.List(r.Context(), r.URL.Query().Get("after"), adminPage)
+// listApps lists all apps to an operator, and his own to an owner.
+func (a *API) listApps(w http.ResponseWriter, r *http.Request, by tenant.Actor) error {
+	list := a.tenants.List
+	if by.Role != auth.RoleOperator {
+		list = func(ctx context.Context, after string, limit int) ([]tenant.Listed, string, bool, error) {
+			return a.tenants.Owned(ctx, by.Name, after, limit)
+		}
+	}
+	all, last, more, err := list(r.Context(), r.URL.Query().Get("after"), adminPage)
 	if err != nil {
 		return err
 	}
@@ -149,6 +165,9 @@ func (a *API) updateApp(w http.ResponseWriter, r *http.Request, by tenant.Actor)
 	rev, err := revision(r)
 	if err == nil {
 		err = readAdmin(r, &c)
+	}
+	if err == nil && by.Role != auth.RoleOperator {
+		err = ownersMay(&c)
 	}
 	if err != nil {
 		return err
@@ -215,16 +234,4 @@ func (a *API) exportApp(w http.ResponseWriter, r *http.Request, by tenant.Actor)
 		return err
 	}
 	return reveal(w, http.StatusOK, app)
-}
-
-func (a *API) audit(w http.ResponseWriter, r *http.Request, _ tenant.Actor) error {
-	all, more, err := a.tenants.Audit(r.Context(), r.URL.Query().Get("after"), adminPage)
-	if err != nil {
-		return err
-	}
-	if all == nil {
-		all = []tenant.Entry{}
-	}
-	write(w, http.StatusOK, map[string]any{"entries": all, "more": more})
-	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/hub"
 	"github.com/earshot-io/earshot/tenant"
+	"github.com/earshot-io/earshot/usage"
 	"github.com/earshot-io/earshot/webhook"
 )
 
@@ -20,6 +21,13 @@ type Publisher interface {
 	PublishAsync(ctx context.Context, a *earshot.App, p hub.Publication, done func(hub.Appended, error))
 	Kick(s hub.Selection) (closed int, err error)
 	Info(ctx context.Context, a *earshot.App, channel string) (hub.Info, error)
+}
+
+// Counts counts for an app, nil for none, a request that was admitted, and one
+// that was not.
+type Counts interface {
+	CountCall(a *earshot.App)
+	CountRefusal(a *earshot.App)
 }
 
 // Deps is what the API works with.
@@ -41,6 +49,11 @@ type Deps struct {
 	// nobody may.
 	Operator *auth.Operator
 	Tenants  *tenant.Store
+	// Usage tells what apps have used, and Live how they are now; nil if nothing does.
+	Usage *usage.Store
+	Live  *usage.Live
+	// Counts counts the requests of apps' servers; nil if nobody does.
+	Counts Counts
 	// Client says from where a request came, behind proxies too, and whether by
 	// TLS; nil if nobody knows.
 	Client func(*http.Request) (addr netip.Addr, secure bool)
@@ -68,6 +81,9 @@ type API struct {
 	functions Functions
 	operator  *auth.Operator
 	tenants   *tenant.Store
+	usage     *usage.Store
+	live      *usage.Live
+	counts    Counts
 	client    func(*http.Request) (netip.Addr, bool)
 	gate      *auth.Gate
 	events    *webhook.Events
@@ -81,7 +97,7 @@ type API struct {
 func New(d Deps) *API {
 	return &API{
 		hub: d.Hub, apps: d.Apps, storage: d.Storage, entries: d.Entries, reactions: d.Reactions, schedule: d.Schedule, schedules: d.Schedules, functions: d.Functions, client: d.Client,
-		operator: d.Operator, tenants: d.Tenants, gate: d.Gate,
+		operator: d.Operator, tenants: d.Tenants, gate: d.Gate, usage: d.Usage, live: d.Live, counts: d.Counts,
 		events: d.Events, ready: d.Ready, sources: d.Metrics, log: d.Log,
 	}
 }
@@ -109,6 +125,7 @@ func (a *API) Routes(handle func(pattern string, h http.Handler)) {
 func (a *API) keyed(do func(http.ResponseWriter, *http.Request, *earshot.App) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		app, err := a.authenticate(r)
+		a.count(r, app, err)
 		moved := false
 		if err == nil {
 			moved, err = a.gate.Call(w, r, app)
@@ -120,6 +137,29 @@ func (a *API) keyed(do func(http.ResponseWriter, *http.Request, *earshot.App) er
 			a.fail(w, r, err)
 		}
 	})
+}
+
+// count counts a request of an app's server. One with a key that is not known is
+// of the app that its host names.
+func (a *API) count(r *http.Request, app *earshot.App, err error) {
+	switch {
+	case a.counts == nil:
+	case err == nil:
+		a.counts.CountCall(app)
+	case earshot.CodeOf(err) == earshot.Unauthenticated && r.Header.Get("Authorization") != "":
+		a.counts.CountRefusal(a.apps.ByHost(r.Host))
+	}
+}
+
+// countSigned counts a request that was signed, with a key of an app or of none.
+func (a *API) countSigned(app *earshot.App, err error) {
+	switch {
+	case a.counts == nil:
+	case err == nil:
+		a.counts.CountCall(app)
+	case earshot.CodeOf(err) == earshot.Unauthenticated:
+		a.counts.CountRefusal(app)
+	}
 }
 
 func (a *API) authenticate(r *http.Request) (*earshot.App, error) {

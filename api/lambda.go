@@ -80,6 +80,7 @@ func (in *invocation) serve() error {
 		return &earshot.Error{Code: earshot.Unavailable, Reason: "NOT_READY", Text: "the server is " + err.Error(), RetryAfter: retrySoon}
 	}
 	body, err := in.authenticate()
+	in.api.countSigned(in.app, err)
 	if err == nil {
 		err = in.api.gate.Request(in.r, in.app)
 	}

@@ -16,7 +16,8 @@ type Metric struct {
 	// Gauge says that it may fall.
 	Gauge bool
 	// Label is the name of the one label, empty for none. Its values are a
-	// closed set: never a channel, a user or an address.
+	// closed set: never a channel, a user or an address, and apps only as far as
+	// usage.Few tells them apart.
 	Label string
 	// Samples are the figures: one, or one for each value of the label.
 	Samples []Sample

@@ -80,7 +80,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if e.Code == earshot.Unauthenticated {
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		if strings.HasPrefix(r.URL.Path, "/admin/") {
+		if strings.HasPrefix(r.URL.Path, "/admin/") || strings.HasPrefix(r.URL.Path, "/api/admin/") {
 			w.Header().Set("WWW-Authenticate", `Basic realm="earshot", charset="UTF-8"`)
 		}
 	}

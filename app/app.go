@@ -18,6 +18,7 @@ import (
 	"github.com/earshot-io/earshot/proto"
 	"github.com/earshot-io/earshot/tenant"
 	"github.com/earshot-io/earshot/transport"
+	"github.com/earshot-io/earshot/usage"
 	"github.com/earshot-io/earshot/ws"
 )
 
@@ -57,6 +58,7 @@ type App struct {
 	listener net.Listener
 	server   *http.Server
 	door     *transport.Door
+	recorder *usage.Recorder
 	hub      *hub.Hub // set before the state is ready
 	engine   Engine
 

@@ -20,6 +20,9 @@ func (a *App) liveApps(ctx context.Context, records hub.Records) error {
 	log := a.log.With("part", "apps")
 	a.live = tenant.NewLive(a.apps, a.keys, ws.Taken(a.options.Protocols), log)
 	a.tenants = tenant.New(tenant.Config{Records: records, Keys: a.keys, Live: a.live, Log: log})
+	if a.operator != nil {
+		a.operator.SetOwners(a.tenants)
+	}
 	if err := a.live.Start(ctx, records, a.hub); err != nil {
 		return err
 	}
@@ -52,6 +55,7 @@ func tenantFigures(live *tenant.Live, operator *auth.Operator) api.Source {
 		if operator != nil {
 			wrong, limited := operator.Refused()
 			add(api.Counter("earshot_admin_refused_total", "Logins of operators that were wrong.", wrong))
+			add(api.Counter("earshot_admin_hashes_total", "Passwords that were hashed for logins.", operator.Hashes()))
 			add(api.Counter("earshot_admin_limited_total", "Logins of operators that were not tried, since too many had failed.", limited))
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/earshot-io/earshot/proto"
 	"github.com/earshot-io/earshot/schedule"
 	"github.com/earshot-io/earshot/transport"
+	"github.com/earshot-io/earshot/usage"
 	"github.com/earshot-io/earshot/webhook"
 	"github.com/earshot-io/earshot/ws"
 )
@@ -80,6 +81,7 @@ func (a *App) openHub(ctx context.Context) (*webhook.Events, error) {
 	if err := a.hub.Start(ctx); err != nil {
 		return nil, err
 	}
+	a.recordUsage()
 	if err := a.liveApps(ctx, engine); err != nil {
 		return nil, err
 	}
@@ -99,7 +101,7 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 		return nil, err
 	}
 	endpoints, err := a.speak(proto.Deps{
-		Hub: a.hub, Apps: a.apps, Tokens: auth.NewVerifier(a.apps, a.engine), Entries: kept.entries, Reactions: kept.reactions,
+		Hub: a.hub, Apps: a.apps, Tokens: a.verifier(), Entries: kept.entries, Reactions: kept.reactions,
 		Schedule: clientScheduler{scheduler{kept}}, Client: from, Gate: gate, Records: a.engine, Gateways: backends, Log: a.log,
 	})
 	if err != nil {
@@ -124,10 +126,11 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 		Hub: a.hub, Apps: a.apps, Storage: storage{kept}, Entries: kept.entries, Reactions: reactions{kept},
 		Schedule: scheduler{kept}, Schedules: scheduler{kept}, Ready: a.whyNot, Log: a.log, Client: from, Events: events,
 		Operator: a.operator, Tenants: a.tenants, Gate: gate, Functions: hosted,
+		Usage: usage.NewStore(a.engine), Live: usage.NewLive(a.hub, a.recorder), Counts: a.hub,
 		Metrics: []api.Source{
 			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), gateFigures(gate), engineFigures(a.engine),
 			api.ProcessFigures(), eventFigures(events), scheduleFigures(kept.timers),
-			tenantFigures(a.live, a.operator), backendFigures(backends), functionFigures(hosted),
+			tenantFigures(a.live, a.operator), usageFigures(a.hub, a.recorder), backendFigures(backends), functionFigures(hosted),
 		},
 	})
 	served.Routes(mux.Handle)

@@ -189,7 +189,7 @@ func (o *Operator) rememberedOwner(ctx context.Context, owners Owners, sum [sha2
 
 // errLogin is answered to who is neither operator nor owner.
 func errLogin() error {
-	return &earshot.Error{Code: earshot.Unauthenticated, Reason: "LOGIN", Text: "this needs the name and password, or the token, of the operator or of an owner"}
+	return &earshot.Error{Code: earshot.Unauthenticated, Reason: "OPERATOR", Text: "this needs the name and password, or the token, of the operator or of an owner"}
 }
 
 // digest is how a credential that was right is remembered.
