@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -97,7 +98,22 @@ type backend struct {
 
 func newBackend() *backend { return &backend{came: make(chan struct{}, 1)} }
 
-func (b *backend) saw(e *core.Event) {
+// answers says what integrations answer from now on; judges does so for authorizers.
+func (b *backend) answers(f func(context.Context, *core.Event) (*core.Answer, error)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.integrate = f
+}
+
+func (b *backend) judges(f func(context.Context, *core.Event) (*core.Verdict, error)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.authorize = f
+}
+
+func (b *backend) saw(e *core.Event) (
+	integrate func(context.Context, *core.Event) (*core.Answer, error), authorize func(context.Context, *core.Event) (*core.Verdict, error),
+) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	kept := *e
@@ -108,13 +124,13 @@ func (b *backend) saw(e *core.Event) {
 	case b.came <- struct{}{}:
 	default:
 	}
+	return b.integrate, b.authorize
 }
 
 // Integrate echoes messages, and says yes to the rest, where the test says nothing.
 func (b *backend) Integrate(ctx context.Context, _ *earshot.App, e *core.Event) (*core.Answer, error) {
-	b.saw(e)
-	if b.integrate != nil {
-		if a, err := b.integrate(ctx, e); a != nil || err != nil {
+	if integrate, _ := b.saw(e); integrate != nil {
+		if a, err := integrate(ctx, e); a != nil || err != nil {
 			return a, err
 		}
 	}
@@ -122,15 +138,19 @@ func (b *backend) Integrate(ctx context.Context, _ *earshot.App, e *core.Event) 
 }
 
 func (b *backend) Authorize(ctx context.Context, _ *earshot.App, e *core.Event) (*core.Verdict, error) {
-	b.saw(e)
-	if b.authorize != nil {
-		return b.authorize(ctx, e)
+	if _, authorize := b.saw(e); authorize != nil {
+		return authorize(ctx, e)
 	}
 	return &core.Verdict{Context: map[string]string{"principalId": "me"}}, nil
 }
 
 // wait waits for the first event of a type that is n-th of it, from 1.
 func (b *backend) wait(t testing.TB, kind string, n int) *core.Event {
+	t.Helper()
+	return b.waitFor(t, kind, n, patience)
+}
+
+func (b *backend) waitFor(t testing.TB, kind string, n int, patience time.Duration) *core.Event {
 	t.Helper()
 	timeout := time.After(patience)
 	for {
@@ -422,4 +442,33 @@ func sign(r *http.Request, body []byte, key, secret string) {
 		k = mac.Sum(nil)
 	}
 	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+key+"/"+scope+", SignedHeaders=host;x-amz-date, Signature="+hex.EncodeToString(k))
+}
+
+// presigned is a path that is signed in its query (8.7).
+func presigned(base, path string, at time.Time, key, secret string) string {
+	host := strings.TrimPrefix(base, "http://")
+	at = at.UTC()
+	date, day := at.Format("20060102T150405Z"), at.Format("20060102")
+	scope := day + "/us-east-1/execute-api/aws4_request"
+	q := url.Values{
+		"X-Amz-Algorithm": {"AWS4-HMAC-SHA256"}, "X-Amz-Credential": {key + "/" + scope}, "X-Amz-Date": {date},
+		"X-Amz-Expires": {"300"}, "X-Amz-SignedHeaders": {"host"}, "X-Amz-Security-Token": {"a session/token"},
+	}
+	query := strings.ReplaceAll(q.Encode(), "+", "%20")
+	sum := sha256.Sum256(nil)
+	canonical := strings.Join([]string{"GET", path, query, "host:" + host, "", "host", hex.EncodeToString(sum[:])}, "\n")
+	hashed := sha256.Sum256([]byte(canonical))
+	k := []byte("AWS4" + secret)
+	for _, part := range []string{day, "us-east-1", "execute-api", "aws4_request", "AWS4-HMAC-SHA256\n" + date + "\n" + scope + "\n" + hex.EncodeToString(hashed[:])} {
+		mac := hmac.New(sha256.New, k)
+		mac.Write([]byte(part))
+		k = mac.Sum(nil)
+	}
+	return path + "?" + query + "&X-Amz-Signature=" + hex.EncodeToString(k)
+}
+
+// bareNode is a node without a port, and with an API.
+func bareNode(t testing.TB) *node {
+	t.Helper()
+	return bare(t, mem.NewStore(mem.Config{}), newBackend())
 }

@@ -24,7 +24,7 @@ func (p *Protocol) locate(r *http.Request) (at place, claimed bool) {
 	if !ok {
 		return place{}, false
 	}
-	if len(segments) == 0 && !p.Owns(r.Host) {
+	if len(segments) == 0 && !p.ownHost(r.Host) {
 		return place{}, false
 	}
 	return p.resolve(r.Host, segments)
@@ -32,7 +32,8 @@ func (p *Protocol) locate(r *http.Request) (at place, claimed bool) {
 
 // resolve finds the stage that a host and the segments of a path name: the host an
 // API, and then the path its stage; or the host an app, the first segment one, or
-// neither, which is the default one, and what is left of the path a stage of it.
+// neither, which is the default one, and what is left of the path a stage of it. A
+// stage that is called as its app is meant by that name alone.
 // No path is the API's default stage.
 func (p *Protocol) resolve(host string, segments []string) (at place, claimed bool) {
 	d := p.deps.Apps
@@ -48,6 +49,11 @@ func (p *Protocol) resolve(host string, segments []string) (at place, claimed bo
 	}
 	if a := d.ByHost(host); a != nil {
 		if at, claimed = p.resolveIn(a, segments); at.stage != nil {
+			return at, true
+		}
+	}
+	if len(segments) == 1 {
+		if at := p.namesake(segments[0]); at.stage != nil {
 			return at, true
 		}
 	}

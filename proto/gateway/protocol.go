@@ -90,10 +90,35 @@ func (p *Protocol) Find(r *http.Request) bool {
 	return claimed
 }
 
-// Owns says whether a host is an API's own.
-func (p *Protocol) Owns(host string) bool {
+// Owns says whether the host is an API's own, or the path a stage that is called
+// as its app: /dev of the app dev, which would be the app's root for others.
+func (p *Protocol) Owns(r *http.Request) bool {
+	if p.ownHost(r.Host) {
+		return true
+	}
+	segments, ok := split(r.URL)
+	return ok && len(segments) == 1 && p.namesake(segments[0]).stage != nil
+}
+
+func (p *Protocol) ownHost(host string) bool {
 	a, _ := p.deps.Apps.ByGatewayHost(host)
 	return a != nil
+}
+
+// namesake finds the stage that has the slug of its app as its name.
+func (p *Protocol) namesake(slug string) (at place) {
+	a := p.deps.Apps.BySlug(slug)
+	if a == nil {
+		return at
+	}
+	if shelf := p.book.of(a); shelf != nil {
+		for _, api := range shelf.apis {
+			if s := api.Stage(slug); s != nil {
+				return place{a, s}
+			}
+		}
+	}
+	return at
 }
 
 // Admit asks authorizer and $connect integration whether a client may come in
