@@ -134,9 +134,10 @@ type Entry struct {
 // an upgrade of a path that nobody else has is meant for it.
 type Finder interface {
 	Find(r *http.Request) bool
-	// Owns says that a host is the protocol's own, with all of its paths: those of
-	// other entries too.
-	Owns(host string) bool
+	// Owns says that a request is the protocol's though its path is another entry's
+	// too: the host is the protocol's own with all of its paths, or the path names
+	// what only this protocol has.
+	Owns(r *http.Request) bool
 }
 
 // A Runner is implemented by a protocol that works while no client waits for it.

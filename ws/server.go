@@ -165,10 +165,10 @@ func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request) (handled bool) 
 }
 
 // find returns who listens where a request asks, and the application that the path
-// names: first who has the whole host, then who has the path, then who takes the
+// names: first who has the whole host or names a thing of its own, then who has the path, then who takes the
 // rest; nil for nobody.
 func (s *Server) find(r *http.Request) ([]*endpoint, *earshot.App) {
-	if all := s.rest(func(f proto.Finder) bool { return f.Owns(r.Host) }); all != nil {
+	if all := s.rest(func(f proto.Finder) bool { return f.Owns(r) }); all != nil {
 		return all, nil
 	}
 	all, app := s.routes.find(r.URL.Path, s.Apps)

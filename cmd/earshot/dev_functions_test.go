@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/coder/websocket"
 )
 
 const tutorial = "../../function/testdata/tutorial"
@@ -74,6 +75,44 @@ func TestDevFunctions(t *testing.T) {
 	server.end()
 }
 
+// TestDevTutorial is the tutorial, with its own functions: who shows the token is
+// let in, and a message is answered over the management API, at the address that
+// AWS would have.
+func TestDevTutorial(t *testing.T) {
+	server, f := devFunctions(t, tutorial)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for query, status := range map[string]int{"": 401, "?Auth=wrong": 401, "?Auth=deny": 403, "?Auth=crash": 500} {
+		_, resp, err := websocket.Dial(ctx, f.GatewayURL+query, nil)
+		if err == nil || resp == nil || resp.StatusCode != status {
+			t.Errorf("%q: got %v, %v, want %d", query, resp, err, status)
+		}
+	}
+	c, _, err := websocket.Dial(ctx, f.GatewayURL+"?Auth=myFakeToken", nil)
+	if err != nil {
+		t.Fatal(err, server.err)
+	}
+	defer func() { _ = c.CloseNow() }()
+	for range 3 {
+		if err := c.Write(ctx, websocket.MessageText, []byte(`{"message": "hello Matteo", "action": "pushtowebsocket"}`)); err != nil {
+			t.Fatal(err)
+		}
+		if kind, data, err := c.Read(ctx); err != nil || kind != websocket.MessageText || string(data) != "Hello there!" {
+			t.Fatalf("got %q, %v\n%s", data, err, server.err)
+		}
+	}
+	if err := c.Write(ctx, websocket.MessageText, []byte(`{"action": "nope"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, data, err := c.Read(ctx); err != nil || !strings.HasPrefix(string(data), `{"message": "Forbidden", "connectionId":"`) {
+		t.Errorf("got %q, %v", data, err)
+	}
+	if strings.Contains(server.err.String(), "hello Matteo") || strings.Contains(server.err.String(), "myFakeToken") {
+		t.Error("a payload or a token is in the log")
+	}
+	server.end()
+}
+
 func TestDevFunctionsWrong(t *testing.T) {
 	empty := t.TempDir()
 	for name, c := range map[string]struct {
@@ -82,7 +121,7 @@ func TestDevFunctionsWrong(t *testing.T) {
 	}{
 		"empty":             {[]string{"--functions", empty}, "has none: neither a directory with a Go program nor a program"},
 		"not there":         {[]string{"--functions", filepath.Join(empty, "x")}, "no such file"},
-		"set alone":         {[]string{"--set", "a=b"}, "--set is for the template of --functions"},
+		"set alone":         {[]string{"--set", "a=b"}, "--set is for a template"},
 		"set, no template":  {[]string{"--functions", tutorial, "--set", "a=b"}, "has none"},
 		"does not compile":  {[]string{"--functions", filepath.Dir(broken(t))}, "undefined: nothing"},
 		"template is wrong": {[]string{"--functions", withTemplate(t, "Resources: [}")}, "template.yaml"},
