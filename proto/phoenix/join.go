@@ -1,8 +1,9 @@
 package phoenix
 
 import (
-	"cmp"
 	"context"
+	"slices"
+	"time"
 
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/hub"
@@ -15,17 +16,18 @@ func (s *session) join(ctx context.Context, f *frame) {
 		f.join = f.ref // V1 clients of before 1.3 send none
 	}
 	v, channel := s.hello.version, channelOf(f.topic)
-	old := s.conn.Sub(channel)
-	if old != nil {
+	var closed []*hub.Frame
+	if old := s.conn.Sub(channel); old != nil {
 		s.conn.Unsubscribe(old)
-		defer func() { s.send(v.closed(joinOf(old), f.topic)) }()
+		closed = append(closed, v.closed(joinOf(old), f.topic))
 	}
 	sub, response, err := s.enter(ctx, f, channel)
 	if err != nil {
 		s.refuse(f, response)
+		s.send(closed...)
 		return
 	}
-	frames := []*hub.Frame{v.reply(f.join, f.ref, f.topic, statusOK, response)}
+	frames := append([]*hub.Frame{v.reply(f.join, f.ref, f.topic, statusOK, response)}, closed...)
 	if sub.Present() {
 		frames = append(frames, v.text(f.join, "", f.topic, presenceState, stateOf(sub.Members())))
 	}
@@ -62,18 +64,39 @@ func (s *session) enter(ctx context.Context, f *frame, channel string) (*hub.Sub
 		return nil, because(reasonOf(err)), err
 	}
 	o := optionsOf(f)
+	if o.asked.wrong {
+		return nil, because(errSince.Text), errSince
+	}
 	as, broken := s.proof(o.shown.or(s.hello.shown))
 	if s.openTo(f.topic) {
-		as = opensTo(cmp.Or(as, s.conn.Identity()), f.topic)
+		as = s.widened(as, opened(f.topic)...)
+	}
+	if kept, ok := keeping(s.conn.App(), channel); ok {
+		as = s.widened(as, kept)
 	}
 	present := isPresence(f.topic, o.presence)
 	sub, _, err := s.conn.Subscribe(ctx, hub.Join{
 		Channel: channel, Encoding: s.p.encoding(s.hello, present), Tag: membership{f.join}, As: as, Present: present,
+		Replay: o.asked.replay(s.conn.App(), channel, time.Now()),
 	})
 	if err != nil {
 		return nil, s.refused(f.topic, err, broken), err
 	}
 	return sub, s.welcome(sub), nil
+}
+
+// widened adds grants to the proof of a join; where it has none of its own, to who
+// the connection is.
+func (s *session) widened(as *earshot.Identity, more ...earshot.Grant) *earshot.Identity {
+	var wider earshot.Identity
+	if as != nil {
+		wider = *as
+	} else {
+		wider = *s.conn.Identity()
+		wider.Grants, wider.Expires = nil, time.Time{} // the connection's count beside these
+	}
+	wider.Grants = append(slices.Clone(wider.Grants), more...)
+	return &wider
 }
 
 // welcome is the response of a join: a topic that is open to all says nothing, one

@@ -29,14 +29,10 @@ func isPublic(topic string) bool {
 	return ok && scope == publicScope
 }
 
-// opensTo adds what open public topics allow on one of them: everything that a
-// public room does.
-func opensTo(as *earshot.Identity, topic string) *earshot.Identity {
-	wider := *as
-	wider.Grants = append([]earshot.Grant{
-		{Channel: earshot.Exact(channelOf(topic)), Allow: earshot.Subscribe | earshot.Publish}, hearsItself(),
-	}, as.Grants...)
-	return &wider
+// opened is what open public topics allow on one of them: everything that a public
+// room does.
+func opened(topic string) []earshot.Grant {
+	return []earshot.Grant{{Channel: earshot.Exact(channelOf(topic)), Allow: earshot.Subscribe | earshot.Publish}, hearsItself()}
 }
 
 var errRate = earshot.Errorf(earshot.Limited, rateLimited)

@@ -142,6 +142,7 @@ func (s *session) Unsubscribed(sub *hub.Sub) {
 // application's own.
 type options struct {
 	shown    shown
+	asked    asked
 	presence bool
 }
 
@@ -159,5 +160,6 @@ func optionsOf(f *frame) (o options) {
 		}
 	}
 	o.presence = in["presence"].Kind() == 't'
+	o.asked = askedOf(in["history"], in["since"])
 	return o
 }

@@ -73,6 +73,9 @@ func tenants() []*earshot.App {
 		&earshot.App{Slug: "demo", Key: "demo-key", KeySigned: true, Rules: []earshot.Rule{
 			{Channel: earshot.Glob("public:*"), Live: true, Open: earshot.Subscribe},
 		}},
+		&earshot.App{Slug: "replays", Replay: earshot.Replay{Size: 2, For: time.Hour}, Rules: []earshot.Rule{
+			{Channel: earshot.Glob("public:replays:log*"), Open: open}, {Channel: earshot.Glob("public:replays:live"), Live: true, Open: open},
+		}},
 	)
 }
 
