@@ -352,9 +352,16 @@ func (c *checker) address(path, uri string) {
 	})
 }
 
+// maxURI is how long an address or ARN may be.
+const maxURI = 4096
+
 // inStages calls f with the text as each stage has it; a text without stage
 // variables is the same in all.
 func (c *checker) inStages(path, text string, f func(text, where string)) {
+	if len(text) > maxURI {
+		c.add(path, "it is longer than %d bytes", maxURI)
+		return
+	}
 	if !strings.Contains(text, "${") {
 		f(text, "")
 		return

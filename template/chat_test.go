@@ -91,6 +91,20 @@ func TestChatInProduction(t *testing.T) {
 	}
 }
 
+// TestJSON reads long forms.
+func TestJSON(t *testing.T) {
+	got := file(t, "chat.json", template.Options{})
+	expect(t, got, []string{
+		"EchoFunction (AWS::Lambda::Function): It is called at AWS Lambda, since its code lies in S3 or in an image. Give it an access_key_id and secret_access_key, or a source, a command or another endpoint.",
+	}, earshot.Gateway{
+		ID: got.Gateways[0].ID, Name: "chat-dev", RouteSelection: "$request.body.action", Region: "us-east-1", Account: "000000000000",
+		Stages:       []earshot.GatewayStage{{Name: "dev"}},
+		Routes:       []earshot.GatewayRoute{{Key: "$default", Target: "integrations/Echo"}},
+		Integrations: []earshot.GatewayIntegration{{ID: "Echo", Type: earshot.AWSProxy, URI: lambdaURI("us-east-1", "000000000000", "EchoFunction"), TimeoutMillis: 1500}},
+		Functions:    []earshot.GatewayFunction{{Name: "EchoFunction", Endpoint: "https://lambda.us-east-1.amazonaws.com", Handler: "main"}},
+	})
+}
+
 // TestSAM reads what SAM makes resources of.
 func TestSAM(t *testing.T) {
 	got := file(t, "sam.yaml", template.Options{})

@@ -52,8 +52,8 @@
 //
 // # Limits
 //
-// A template has 1 MiB, 100 levels and 100,000 nodes at the most, aliases counted
-// out; no text that functions make has more than 64 KiB, and evaluation ends after
+// A template has 1 MiB, 100 levels, 100,000 nodes, aliases counted out, and 1,000
+// resources at the most; no text that functions make has more than 64 KiB, and evaluation ends after
 // 200,000 steps. What refers to itself is an error. Read fails with all that is
 // wrong, one line each.
 package template

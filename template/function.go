@@ -10,7 +10,7 @@ import (
 
 // functions adds those that the API's integrations and authorizers call.
 func (s *stack) functions(g *earshot.Gateway) {
-	for _, name := range called(g) {
+	for _, name := range s.called(g) {
 		if r := s.functionNamed(name); r != nil {
 			g.Functions = append(g.Functions, s.function(r, name))
 			continue
@@ -26,16 +26,20 @@ func (s *stack) functions(g *earshot.Gateway) {
 
 // called are the names of the functions that an API calls, in the order in which
 // it names them; stage variables may name several.
-func called(g *earshot.Gateway) []string {
+func (s *stack) called(g *earshot.Gateway) []string {
 	var names []string
 	take := func(uri string) {
 		for i := range g.Stages {
-			text := uri
-			for _, v := range sortedKeys(g.Stages[i].Variables) {
-				text = strings.ReplaceAll(text, "${stageVariables."+v+"}", g.Stages[i].Variables[v])
+			n, err := s.made(staged(uri, func(name string) string { return g.Stages[i].Variables[name] }))
+			if err != nil {
+				s.fail(err)
+				return
 			}
-			if name, ok := gateway.FunctionName(text); ok && !slices.Contains(names, name) {
+			if name, ok := gateway.FunctionName(n.text); ok && !slices.Contains(names, name) {
 				names = append(names, name)
+			}
+			if !strings.Contains(uri, "${") {
+				return // it is the same in all stages
 			}
 		}
 	}
@@ -48,6 +52,21 @@ func called(g *earshot.Gateway) []string {
 		}
 	}
 	return names
+}
+
+// staged puts values where stage variables stand.
+func staged(uri string, value func(name string) string) string {
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(uri, "${stageVariables.")
+		name, after, closed := strings.Cut(rest, "}")
+		if !found || !closed {
+			b.WriteString(uri)
+			return b.String()
+		}
+		b.WriteString(before + value(name))
+		uri = after
+	}
 }
 
 func (s *stack) functionNamed(name string) *resource {

@@ -25,7 +25,7 @@ func (s *stack) integration(p *reader) earshot.GatewayIntegration {
 	p.transport()
 	switch kind {
 	case earshot.AWSProxy:
-		if _, ok := gateway.FunctionName(unstaged(uri)); !ok {
+		if _, ok := gateway.FunctionName(staged(uri, func(string) string { return "x" })); !ok {
 			return p.unknown(made, "It calls an AWS service, not a function")
 		}
 		made.Type, made.URI = kind, uri
@@ -50,18 +50,6 @@ func (s *stack) integration(p *reader) earshot.GatewayIntegration {
 		return p.unknown(made, "Integrations of the type "+kind+", with mapping templates (VTL), are out")
 	}
 	return made
-}
-
-// unstaged puts a name where a stage variable stands, to see what a URI is.
-func unstaged(uri string) string {
-	for {
-		before, rest, found := strings.Cut(uri, "${stageVariables.")
-		_, after, closed := strings.Cut(rest, "}")
-		if !found || !closed {
-			return uri
-		}
-		uri = before + "x" + after
-	}
 }
 
 func (p *reader) unknown(made earshot.GatewayIntegration, why string) earshot.GatewayIntegration {

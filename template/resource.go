@@ -32,6 +32,9 @@ const (
 	typePlanKey      = "AWS::ApiGateway::UsagePlanKey"
 )
 
+// maxResources is twice what CloudFormation takes: SAM makes more of some.
+const maxResources = 1000
+
 // needless are types whose resources are done without, by the beginnings of their
 // names: what they allow is allowed here, and what they keep is kept elsewhere.
 var needless = []string{
@@ -95,6 +98,10 @@ func (s *stack) readResource(name string, n *node) error {
 func (s *stack) add(r *resource) {
 	if s.resources[r.name] != nil {
 		s.fail(fmt.Errorf("%s: two resources have this logical id", r.name))
+		return
+	}
+	if len(s.order) == maxResources {
+		s.fail(fmt.Errorf("the template has more than %d resources", maxResources))
 		return
 	}
 	s.resources[r.name] = r

@@ -161,7 +161,7 @@ func (r *reading) yamlMapping(y *yaml.Node, depth int) (*node, error) {
 // there.
 func (n *node) merge(from *node) error {
 	all := from.list
-	if from.kind == object {
+	if from.kind != list {
 		all = []*node{from}
 	}
 	for _, m := range all {

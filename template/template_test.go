@@ -12,14 +12,19 @@ import (
 	"github.com/earshot-io/earshot/template"
 )
 
-// file reads a template of testdata.
-func file(t testing.TB, name string, o template.Options) *template.Result {
+func text(t testing.TB, name string) []byte {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", name))
+	b, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := template.Read(text, o)
+	return b
+}
+
+// file reads a template of testdata.
+func file(t testing.TB, name string, o template.Options) *template.Result {
+	t.Helper()
+	got, err := template.Read(text(t, name), o)
 	if err != nil {
 		t.Fatal(err)
 	}
