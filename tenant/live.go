@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -158,7 +159,7 @@ func (l *Live) changed(all []hub.Record, seen map[string]bool) {
 		if len(r.Key) != 2 {
 			continue
 		}
-		slug := r.Key[1]
+		slug := strings.Clone(r.Key[1]) // not a piece of all that the engine was sent
 		l.seen = max(l.seen, r.Revision)
 		if seen != nil {
 			seen[slug] = true
