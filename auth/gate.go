@@ -69,22 +69,33 @@ var errPlain = &earshot.Error{Code: earshot.Forbidden, Reason: "TLS_REQUIRED", T
 
 var errOrigin = &earshot.Error{Code: earshot.Forbidden, Reason: "ORIGIN", Text: "this origin may not connect"}
 
-// Admit judges a client that begins a dialogue with an app: nil if it may. Origin
-// is what its request said, empty for none, and secure whether it came over TLS. A
-// nil app, one that is not known yet, admits everybody. It fails with Forbidden.
-func (g *Gate) Admit(a *earshot.App, origin string, secure bool) error {
+// A Way is how a client came: the Origin that its request said, empty for none, the
+// Host that it asked, and whether it came over TLS.
+type Way struct {
+	Origin, Host string
+	Secure       bool
+}
+
+// WayOf is the way of a request.
+func WayOf(r *http.Request, secure bool) Way {
+	return Way{Origin: r.Header.Get("Origin"), Host: r.Host, Secure: secure}
+}
+
+// Admit judges a client that begins a dialogue with an app: nil if it may. A nil
+// app, one that is not known yet, admits everybody. It fails with Forbidden.
+func (g *Gate) Admit(a *earshot.App, by Way) error {
 	if a == nil {
 		return nil
 	}
-	if err := g.Secured(a, secure); err != nil {
+	if err := g.Secured(a, by.Secure); err != nil {
 		return err
 	}
-	if a.AllowsOrigin(origin) {
+	if a.AllowsOrigin(by.Origin, by.Host) {
 		return nil
 	}
 	if g != nil {
 		g.origins.Add(1)
-		g.warn(a, origin)
+		g.warn(a, by.Origin)
 	}
 	return errOrigin
 }

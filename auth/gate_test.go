@@ -59,7 +59,7 @@ func TestGateAdmits(t *testing.T) {
 		{secret, "", true, ""},
 	} {
 		for name, by := range map[string]*auth.Gate{"a gate": g, "no gate": nil} {
-			if got := reasonOf(by.Admit(c.app, c.origin, c.secure)); got != c.want {
+			if got := reasonOf(by.Admit(c.app, auth.Way{Origin: c.origin, Secure: c.secure})); got != c.want {
 				t.Errorf("%s: %+v: %q", name, c, got)
 			}
 		}
@@ -130,7 +130,7 @@ func TestGateSaysHow(t *testing.T) {
 		{fixed, "https://" + strings.Repeat("a", 300), "no list of origins can hold it"},
 	} {
 		g, out := gate(auth.GateConfig{Settings: "/etc/earshot.toml"})
-		if g.Admit(c.app, c.origin, true) == nil {
+		if g.Admit(c.app, auth.Way{Origin: c.origin, Secure: true}) == nil {
 			t.Errorf("%q may come", c.origin)
 		}
 		line := strings.ReplaceAll(out.String(), `\"`, `"`)
@@ -151,23 +151,23 @@ func TestGateUnderFlood(t *testing.T) {
 		a := &earshot.App{Slug: "a", Origins: []string{"https://good.example"}}
 		lines := func() int { return strings.Count(out.String(), "\n") }
 		for range 100 {
-			_ = g.Admit(a, "https://same.example", true)
+			_ = g.Admit(a, auth.Way{Origin: "https://same.example", Secure: true})
 		}
 		if n := lines(); n != 1 {
 			t.Fatalf("%d lines for one origin", n)
 		}
 		time.Sleep(59 * time.Second)
-		if _ = g.Admit(a, "https://same.example", true); lines() != 1 {
+		if _ = g.Admit(a, auth.Way{Origin: "https://same.example", Secure: true}); lines() != 1 {
 			t.Error("a second line within the minute")
 		}
 		time.Sleep(2 * time.Second)
-		if _ = g.Admit(a, "https://same.example", true); lines() != 2 || !strings.Contains(out.String(), `"not logged before"=100`) {
+		if _ = g.Admit(a, auth.Way{Origin: "https://same.example", Secure: true}); lines() != 2 || !strings.Contains(out.String(), `"not logged before"=100`) {
 			t.Errorf("%d lines after the minute:\n%s", lines(), out)
 		}
 		const flood = 200_000
 		before := memory()
 		for i := range flood {
-			_ = g.Admit(a, fmt.Sprintf("https://%d.example", i), true)
+			_ = g.Admit(a, auth.Way{Origin: fmt.Sprintf("https://%d.example", i), Secure: true})
 		}
 		if n := lines(); n > 1001 {
 			t.Errorf("%d lines", n)
@@ -177,7 +177,7 @@ func TestGateUnderFlood(t *testing.T) {
 		}
 		time.Sleep(time.Minute + time.Second)
 		out.Reset()
-		if _ = g.Admit(a, "https://same.example", true); lines() != 1 || !strings.Contains(out.String(), "not logged before") {
+		if _ = g.Admit(a, auth.Way{Origin: "https://same.example", Secure: true}); lines() != 1 || !strings.Contains(out.String(), "not logged before") {
 			t.Errorf("after the flood: %s", out)
 		}
 		if origins, _ := g.Refused(); origins != flood+103 {
@@ -202,7 +202,7 @@ func TestGateIsShared(t *testing.T) {
 	for i := range 8 {
 		all.Go(func() {
 			for j := range 1000 {
-				_ = g.Admit(a, fmt.Sprintf("https://%d.example", i*j), j%2 == 0)
+				_ = g.Admit(a, auth.Way{Origin: fmt.Sprintf("https://%d.example", i*j), Secure: j%2 == 0})
 			}
 		})
 	}

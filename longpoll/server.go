@@ -94,8 +94,8 @@ func (s *Server) free(id earshot.ConnID) {
 }
 
 func (s *Server) begin(ctx context.Context, r *proto.Request) (*Session, error) {
-	origin := r.HTTP.Header.Get("Origin")
-	if err := s.config.Gate.Admit(r.App, origin, r.Secure); err != nil {
+	by := auth.WayOf(r.HTTP, r.Secure)
+	if err := s.config.Gate.Admit(r.App, by); err != nil {
 		return nil, err
 	}
 	a, err := s.protocol.Admit(ctx, r)
@@ -103,7 +103,7 @@ func (s *Server) begin(ctx context.Context, r *proto.Request) (*Session, error) 
 		return nil, err
 	}
 	if a.App != r.App {
-		if err := s.config.Gate.Admit(a.App, origin, r.Secure); err != nil {
+		if err := s.config.Gate.Admit(a.App, by); err != nil {
 			return nil, err
 		}
 	}

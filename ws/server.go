@@ -253,7 +253,7 @@ func (h *handshake) admit() (err error) {
 // pass judges the way by which the client came to an app; nil for one that is not
 // known yet.
 func (h *handshake) pass(a *earshot.App) error {
-	return h.server.Gate.Admit(a, h.request.HTTP.Header.Get("Origin"), h.request.Secure)
+	return h.server.Gate.Admit(a, auth.WayOf(h.request.HTTP, h.request.Secure))
 }
 
 // open answers yes, and begins the dialogue.

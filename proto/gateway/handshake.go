@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/auth/sigv4"
 	core "github.com/earshot-io/earshot/gateway"
 	"github.com/earshot-io/earshot/proto"
@@ -55,7 +56,7 @@ func (h *handshake) admit(ctx context.Context) (proto.Admission, error) {
 // judge lets in who may ask the integration: throttle, key, authorizer.
 func (h *handshake) judge(ctx context.Context) error {
 	r := h.request.HTTP
-	if err := h.p.deps.Gate.Admit(h.app, r.Header.Get("Origin"), h.request.Secure); err != nil {
+	if err := h.p.deps.Gate.Admit(h.app, auth.WayOf(r, h.request.Secure)); err != nil {
 		return h.refuse(http.StatusForbidden, err)
 	}
 	if !h.p.throttles.Allow(h.stage, core.ConnectRoute, h.begun) {

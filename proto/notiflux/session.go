@@ -74,18 +74,12 @@ func New(c Config, deps proto.Deps) *Protocol {
 	}
 }
 
-// A way is how a client came: from an origin, empty for none, over TLS or not.
-type way struct {
-	origin string
-	secure bool
-}
-
 // Admit lets everybody in: tokens come with the commands (spec B1). Without a
 // host or path that names the app, the first of them does.
 func (p *Protocol) Admit(_ context.Context, r *proto.Request) (proto.Admission, error) {
-	by := way{secure: r.Secure}
+	by := auth.Way{Secure: r.Secure}
 	if r.HTTP != nil {
-		by.origin = r.HTTP.Header.Get("Origin")
+		by = auth.WayOf(r.HTTP, r.Secure)
 	}
 	if r.App == nil {
 		return proto.Admission{State: by}, nil
@@ -95,7 +89,7 @@ func (p *Protocol) Admit(_ context.Context, r *proto.Request) (proto.Admission, 
 
 // Open begins the dialogue, in which the client speaks first.
 func (p *Protocol) Open(_ context.Context, c *hub.Conn, a proto.Admission) (proto.Session, error) {
-	by, ok := a.State.(way)
+	by, ok := a.State.(auth.Way)
 	if !ok {
 		return nil, errors.New("notiflux: opened without its admission")
 	}
@@ -130,7 +124,7 @@ func (p *Protocol) verify(token, scope string, in, hint *earshot.App) (*auth.Tok
 type session struct {
 	p    *Protocol
 	conn *hub.Conn
-	by   way
+	by   auth.Way
 }
 
 // Handle carries out one command. Subscribing may wait for the engine, so it goes
@@ -191,7 +185,7 @@ func (s *session) join(ctx context.Context, q command) error {
 	if err != nil {
 		return err
 	}
-	if err := s.p.deps.Gate.Admit(t.App, s.by.origin, s.by.secure); err != nil {
+	if err := s.p.deps.Gate.Admit(t.App, s.by); err != nil {
 		return err // nobody may have known the app at the handshake
 	}
 	channel, err := channelOf(q.topic)

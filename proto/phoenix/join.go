@@ -191,10 +191,10 @@ func (s *session) settle(topic string) error {
 // checkWay judges by the app that a client joins how it came, since nobody knew
 // the app at the handshake (A.10).
 func (s *session) checkWay(a *earshot.App) error {
-	switch err := s.p.deps.Gate.Admit(a, s.hello.origin, s.hello.secure); {
+	switch err := s.p.deps.Gate.Admit(a, s.hello.by); {
 	case err == nil:
 		return nil
-	case s.hello.secure || !a.RequireTLS:
+	case s.hello.by.Secure || !a.RequireTLS:
 		return errOrigin
 	}
 	return errPlain

@@ -114,10 +114,8 @@ type hello struct {
 	version version
 	// shown are the tokens of the URL and the opaque one of the subprotocol.
 	shown shown
-	// origin is the browser's, empty for none.
-	origin string
-	// secure says that it came over TLS.
-	secure bool
+	// by is how it came.
+	by auth.Way
 	// polled says that it stands on long polls.
 	polled bool
 	// settled says that a token has said which app it is for good.
@@ -143,7 +141,7 @@ func (p *Protocol) Admit(_ context.Context, r *proto.Request) (a proto.Admission
 // its URL.
 func (p *Protocol) admit(r *proto.Request, token string) (a proto.Admission, err error) {
 	query := r.HTTP.URL.Query()
-	h := &hello{origin: r.HTTP.Header.Get("Origin"), secure: r.Secure}
+	h := &hello{by: auth.WayOf(r.HTTP, r.Secure)}
 	if h.version = versionOf(query); h.version == 0 {
 		return a, refusal("this version of the serializer is not spoken", nil)
 	}
