@@ -68,7 +68,9 @@
 // and gives what is asked of them to the server's own handler, as it was signed.
 // The authority's key is in memory alone. Its certificate stands, after those that
 // the system trusts, in a file that SSL_CERT_FILE, AWS_CA_BUNDLE,
-// NODE_EXTRA_CA_CERTS, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE name.
+// NODE_EXTRA_CA_CERTS, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE name. Programs that
+// look at neither proxy nor certificates, as Node before 22.21, reach the server by
+// its own address, which they are to be given.
 //
 // All else passes through as it is. Functions can reach any address by themselves,
 // so the proxy keeps only those closed that they could not reach through it in

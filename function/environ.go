@@ -80,4 +80,5 @@ func (i *instance) network(all map[string]string) {
 	for _, name := range []string{"SSL_CERT_FILE", "AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"} {
 		all[name] = p.bundle
 	}
+	all["NODE_USE_ENV_PROXY"] = "1" // Node looks at the proxy only if it is told to
 }

@@ -143,6 +143,9 @@ func (h *Host) Start(ctx context.Context) error {
 	if len(h.order) == 0 {
 		return nil
 	}
+	if !hosting {
+		return errors.New("functions do not run on this system: give them an endpoint elsewhere")
+	}
 	if err := os.MkdirAll(h.config.Data, 0o700); err != nil {
 		return fmt.Errorf("the directory of functions: %w", err)
 	}

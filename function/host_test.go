@@ -298,6 +298,9 @@ func TestStarts(t *testing.T) {
 	r.must("slow", orderOf("", "", 0))
 	// While it is not tried again, the answer is there at once, and the same.
 	r.fails("exit", nil, function.TypeExit, "exit status 3")
+	if err := r.host.Of("one").Enqueue("exit", function.Call{Payload: []byte("{}")}); err != nil {
+		t.Errorf("an event without an answer is refused: %v", err)
+	}
 	if !strings.Contains(r.log.String(), "cannot begin") {
 		t.Error("what it printed is not in the log")
 	}

@@ -63,7 +63,7 @@ func (o *output) read() {
 	if err != nil {
 		return // cannot be: it is open
 	}
-	_ = raw.Read(func(fd uintptr) (done bool) { return o.drain(int(fd)) })
+	_ = raw.Read(func(fd uintptr) (done bool) { return o.drain(fd) })
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.flush()
@@ -75,14 +75,14 @@ func (o *output) close() { _ = o.reader.Close() }
 // drain takes what is there; end says that nothing will come any more. What was
 // read is taken under the same lock, so that who drains knows that nothing is
 // between the pipe and what is kept.
-func (o *output) drain(fd int) (end bool) {
+func (o *output) drain(fd uintptr) (end bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.buffer == nil {
 		o.buffer = make([]byte, 16<<10)
 	}
 	for {
-		n, err := syscall.Read(fd, o.buffer)
+		n, err := readNow(fd, o.buffer)
 		switch {
 		case n > 0:
 			o.take(o.buffer[:n])
@@ -147,7 +147,7 @@ func (o *output) begin(keep bool) {
 // catchUp reads what is in the pipe already.
 func (o *output) catchUp() {
 	if raw, err := o.reader.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) { o.drain(int(fd)) })
+		_ = raw.Control(func(fd uintptr) { o.drain(fd) })
 	}
 }
 

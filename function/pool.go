@@ -76,6 +76,9 @@ func (p *pool) put(c *call) error {
 		p.idle = p.idle[:len(p.idle)-1]
 		p.give(i, c)
 		return nil
+	case len(p.all) == 0 && time.Now().Before(p.retry) && c.alone:
+		p.endLocked(c, Answer{}, p.why)
+		return nil
 	case len(p.all) == 0 && time.Now().Before(p.retry):
 		return p.why
 	case len(*list)-p.starting >= p.host.config.Waiting: // those that start will take theirs

@@ -31,7 +31,7 @@ func (p *process) signal(s syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.reaped {
-		_ = syscall.Kill(-p.pid, s) // the group may be gone
+		_ = signalGroup(p.pid, s) // it may be gone
 	}
 }
 

@@ -1,4 +1,4 @@
-//go:build !linux
+//go:build unix && !linux
 
 package function
 
@@ -14,6 +14,6 @@ func (p *process) wait() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reaped = true
-	_ = syscall.Kill(-p.pid, syscall.SIGKILL) // none may be left
+	_ = signalGroup(p.pid, syscall.SIGKILL) // none may be left
 	return err
 }
