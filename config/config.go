@@ -196,7 +196,8 @@ type App struct {
 	Issuer string `toml:"issuer"`
 	// Origins are the browser origins that may connect, as in
 	// "https://example.com", or "//*.example.com" for a host and all below it with
-	// any scheme; without any, all may, since tokens decide.
+	// any scheme, or "same-host" for the host that is asked; without any, all may,
+	// since tokens decide.
 	Origins []string `toml:"origins"`
 	// ExpiryCloses ends a connection 30 seconds after its token has expired,
 	// unless the client has sent a newer one, and a subscription likewise with
