@@ -190,6 +190,17 @@ func (s *stack) authorizer(p *reader) earshot.GatewayAuthorizer {
 	return made
 }
 
+// first is the stage of who names none: $default, else the first.
+func first(stages []earshot.GatewayStage) string {
+	if slices.ContainsFunc(stages, func(s earshot.GatewayStage) bool { return s.Name == "$default" }) {
+		return "$default"
+	}
+	for _, s := range stages {
+		return s.Name
+	}
+	return ""
+}
+
 // domains adds the custom domains that are mapped to an API.
 func (s *stack) domains(r *resource, g *earshot.Gateway, taken map[string]string) {
 	for _, m := range s.all(typeMapping) {
@@ -207,7 +218,7 @@ func (s *stack) domains(r *resource, g *earshot.Gateway, taken map[string]string
 			g.Hosts = append(g.Hosts, host)
 		}
 		taken[host] = g.ID
-		if path != stage {
+		if path != stage && (path != "" || stage != first(g.Stages)) {
 			p.find("Under its domain the path is the stage, too: connect to wss://%s/%s instead of wss://%s/%s.", host, stage, host, path)
 		}
 		p.rest()

@@ -3,6 +3,8 @@ package template_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/earshot-io/earshot"
@@ -82,6 +84,11 @@ func TestChatInProduction(t *testing.T) {
 		g.Stages[0].Variables["backend"] != "b" {
 		t.Errorf("got %+v", g)
 	}
+	if !slices.ContainsFunc(got.Findings, func(f template.Finding) bool {
+		return f.Resource == "Mapping" && strings.Contains(f.Text, "connect to wss://ws-prod.example.com/prod instead of wss://ws-prod.example.com/chat")
+	}) {
+		t.Errorf("nothing is said of the path under the domain: %v", got.Findings)
+	}
 	env := g.Functions[0].Environment
 	if _, ok := env["DEBUG"]; ok || env["SHARED"] != "http://shared" || env["QUEUE"] != "http://127.0.0.1/jobs" || env["ENDPOINT"] != "wss://"+g.ID+".execute-api.cn-north-1.amazonaws.com.cn" {
 		t.Errorf("the environment is %v", env)
@@ -126,7 +133,6 @@ func TestSAM(t *testing.T) {
 		"Say (AWS::Serverless::Function): Layers: They are not there: the function has its own directory alone.",
 		"Legacy (AWS::Serverless::Function): It is called at AWS Lambda, since its code lies in S3. Give it an access_key_id and secret_access_key, or a source, a command or another endpoint.",
 		"The function elsewhere is not in the template: it is called at AWS Lambda. Give it an access_key_id and secret_access_key, or a source, a command or another endpoint.",
-		"ChatApiMapping1 (AWS::ApiGatewayV2::ApiMapping): Under its domain the path is the stage, too: connect to wss://ws.example.com/prod instead of wss://ws.example.com/.",
 		"Site (AWS::ApiGatewayV2::Api): An API of the type \"HTTP\" is no WebSocket API, and is left out with its routes.",
 		"Idle (AWS::Serverless::Function): No route calls it: it is not run here.",
 	}, earshot.Gateway{

@@ -46,8 +46,8 @@
 //     as statusCode and without VTL, and response templates without VTL.
 //   - A route has a route response if both the route and an
 //     AWS::ApiGatewayV2::RouteResponse say so, as on AWS.
-//   - A path under a custom domain (ApiMappingKey) is not looked at: the stage is the
-//     first segment here, also under a custom domain.
+//   - Under a custom domain the path is the stage, as elsewhere, or empty for the
+//     first stage; another ApiMappingKey is told of.
 //   - YAML's anchors, aliases and merge keys are taken, as the AWS CLI does.
 //
 // # Limits
