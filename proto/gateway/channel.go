@@ -23,6 +23,9 @@ type join struct {
 // join subscribes the connection to a channel of its own app. The subscription
 // hears nothing before its Start; it is nil if there was the same one before.
 func (s *session) join(ctx context.Context, j join) (*hub.Sub, error) {
+	if err := earshot.CheckChannel(j.channel); err != nil {
+		return nil, err // without a name it would be a pattern
+	}
 	encoding := s.p.plain
 	if j.envelope {
 		encoding = s.p.wrapped

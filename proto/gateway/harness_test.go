@@ -327,10 +327,6 @@ func header(name, value string) func(*websocket.DialOptions) {
 	return func(o *websocket.DialOptions) { o.HTTPHeader[name] = append(o.HTTPHeader[name], value) }
 }
 
-func host(name string) func(*websocket.DialOptions) {
-	return func(o *websocket.DialOptions) { o.Host = name }
-}
-
 func (c *client) say(text string) {
 	c.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -431,7 +427,7 @@ func sign(r *http.Request, body []byte, key, secret string) {
 		clean = strings.ReplaceAll(clean, "//", "/")
 	}
 	canonical := strings.Join([]string{
-		r.Method, clean, r.URL.Query().Encode(), "host:" + host, "x-amz-date:" + date, "", "host;x-amz-date", hex.EncodeToString(sum[:]),
+		r.Method, clean, strings.ReplaceAll(r.URL.Query().Encode(), "+", "%20"), "host:" + host, "x-amz-date:" + date, "", "host;x-amz-date", hex.EncodeToString(sum[:]),
 	}, "\n")
 	scope := day + "/us-east-1/execute-api/aws4_request"
 	hashed := sha256.Sum256([]byte(canonical))

@@ -36,8 +36,10 @@ func (n *node) connect(path string) *wire {
 	return w
 }
 
-func (n *node) open(path string) (*wire, error) {
-	yes, err := n.protocol.Admit(n.Context(), &proto.Request{HTTP: httptest.NewRequest("GET", path, nil)})
+func (n *node) open(path string) (*wire, error) { return n.openBy(newRequest(path)) }
+
+func (n *node) openBy(r *http.Request) (*wire, error) {
+	yes, err := n.protocol.Admit(context.Background(), &proto.Request{HTTP: r})
 	if err != nil {
 		return nil, err
 	}
