@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,10 +37,18 @@ func devFunctions(t *testing.T, dir string) (*command, *devFile) {
 	return c, f
 }
 
-// TestDevFunctions: functions are built from their source and can be invoked with
-// AWS's SDK, by the key of dev.json.
+// TestDevFunctions: functions are built from their source, and do what they do on
+// AWS.
 func TestDevFunctions(t *testing.T) {
 	server, f := devFunctions(t, tutorial)
+	invokeTutorial(t, server, f)
+	speakTutorial(t, server, f)
+	server.end()
+}
+
+// invokeTutorial invokes the functions with AWS's SDK, by the key of dev.json.
+func invokeTutorial(t *testing.T, server *command, f *devFile) {
+	t.Helper()
 	if base := strings.TrimSuffix(f.URL, "/"); f.ManagementURL != base+"/dev" || f.GatewayURL != strings.Replace(base, "http://", "ws://", 1)+"/dev" {
 		t.Errorf("got %s and %s", f.GatewayURL, f.ManagementURL)
 	}
@@ -72,14 +81,12 @@ func TestDevFunctions(t *testing.T) {
 	if !strings.Contains(server.err.String(), "function=onConnect line=\"connected: c1\"") {
 		t.Errorf("what the function printed is not in the log:\n%s", server.err.String())
 	}
-	server.end()
 }
 
-// TestDevTutorial is the tutorial, with its own functions: who shows the token is
-// let in, and a message is answered over the management API, at the address that
-// AWS would have.
-func TestDevTutorial(t *testing.T) {
-	server, f := devFunctions(t, tutorial)
+// speakTutorial is the tutorial's dialogue: who shows the token is let in, and a
+// message is answered over the management API, at the address that AWS would have.
+func speakTutorial(t *testing.T, server *command, f *devFile) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for query, status := range map[string]int{"": 401, "?Auth=wrong": 401, "?Auth=deny": 403, "?Auth=crash": 500} {
@@ -109,6 +116,76 @@ func TestDevTutorial(t *testing.T) {
 	}
 	if strings.Contains(server.err.String(), "hello Matteo") || strings.Contains(server.err.String(), "myFakeToken") {
 		t.Error("a payload or a token is in the log")
+	}
+}
+
+// TestDevMisbehaving: a function that crashes, hangs, floods or answers garbage is
+// told to who called it, and nobody else notices.
+func TestDevMisbehaving(t *testing.T) {
+	server, f := devFunctions(t, "../../function/testdata/misbehaving")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	dial := func() *websocket.Conn {
+		c, _, err := websocket.Dial(ctx, f.GatewayURL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	ask := func(c *websocket.Conn, text string) string {
+		if err := c.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
+			return err.Error()
+		}
+		_, data, err := c.Read(ctx)
+		if err != nil {
+			return err.Error()
+		}
+		return string(data)
+	}
+	const hello = `{"action":"hello"}`
+	bad, good, after := dial(), dial(), dial()
+	defer func() { _, _, _ = bad.CloseNow(), good.CloseNow(), after.CloseNow() }()
+	if got := ask(good, hello); got != "hello" {
+		t.Fatalf("got %s", got)
+	}
+	// The frames of the one, while the other goes on.
+	stop := make(chan struct{})
+	calm := make(chan []time.Duration)
+	go func() {
+		var all []time.Duration
+		for {
+			select {
+			case <-stop:
+				calm <- all
+				return
+			default:
+			}
+			begun := time.Now()
+			if got := ask(good, hello); got != "hello" {
+				t.Errorf("got %s beside functions that misbehave", got)
+			}
+			all = append(all, time.Since(begun))
+		}
+	}()
+	for _, what := range []string{"crash", "exit", "garbage", "wrong", "large", "hang"} {
+		begun := time.Now()
+		if got := ask(bad, what); !strings.HasPrefix(got, `{"message": "Internal server error", "connectionId":"`) {
+			t.Errorf("%s: got %s", what, got)
+		}
+		t.Logf("%s: answered after %v", what, time.Since(begun))
+	}
+	if err := bad.Write(ctx, websocket.MessageText, []byte("flood")); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(bad, hello); got != "hello" { // after the flood, in its turn
+		t.Errorf("got %s", got)
+	}
+	close(stop)
+	all := <-calm
+	slices.Sort(all)
+	t.Logf("beside it %d calls were answered, half of them in %v, the slowest in %v", len(all), all[len(all)/2], all[len(all)-1])
+	if got := ask(after, hello); got != "hello" {
+		t.Errorf("got %s", got)
 	}
 	server.end()
 }
