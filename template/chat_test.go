@@ -177,3 +177,32 @@ func TestSAM(t *testing.T) {
 		Functions:    []earshot.GatewayFunction{say},
 	})
 }
+
+// TestKeys: API keys come of the template, or are drawn.
+func TestKeys(t *testing.T) {
+	read := func(properties string) (*template.Result, error) {
+		return template.Read([]byte(around("a", "")+`
+  C: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Api, RouteKey: $connect, ApiKeyRequired: true}}
+  K: {Type: AWS::ApiGateway::ApiKey, Properties: {`+properties+`}}
+  P: {Type: AWS::ApiGateway::UsagePlan, Properties: {UsagePlanName: p, ApiStages: [{ApiId: !Ref Api, Stage: !Ref Stage}]}}
+  L: {Type: AWS::ApiGateway::UsagePlanKey, Properties: {KeyId: !Ref K, KeyType: API_KEY, UsagePlanId: !Ref P}}
+`), template.Options{})
+	}
+	one, err := read("Enabled: true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := read("Enabled: true")
+	if err != nil || len(one.Gateways[0].APIKeys[0].Value) < 20 || one.Gateways[0].APIKeys[0].Value == two.Gateways[0].APIKeys[0].Value {
+		t.Errorf("%v: drawn are %v and %v", err, one.Gateways[0].APIKeys, two.Gateways[0].APIKeys)
+	}
+	off, err := read("Enabled: false, Value: partner-key-0123456789")
+	if err != nil || off.Gateways[0].APIKeys != nil || !slices.ContainsFunc(off.Findings, func(f template.Finding) bool { return strings.Contains(f.Text, "nobody can connect") }) {
+		t.Errorf("%v, %v", err, off)
+	}
+	for value, want := range map[string]string{"file:/etc/hostname-or-whatever": "does not begin with file:", "short": "20 to 128 characters"} {
+		if _, err := read("Value: " + value); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", value, err, want)
+		}
+	}
+}

@@ -37,6 +37,8 @@
 // in S3 or its runtime is another, is called at AWS Lambda in the region of the
 // Options; a Finding says so. Options.Endpoint calls all functions elsewhere.
 //
+// A template says which programs are run, so one is trusted like a program.
+//
 // # Choices
 //
 //   - An integration that is not known here (AWS with templates in VTL, an

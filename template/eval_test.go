@@ -48,7 +48,7 @@ Resources:
 func TestFunctions(t *testing.T) {
 	const lambda = "arn:aws:lambda:us-east-1:000000000000:function:"
 	for expression, want := range map[string]string{
-		"plain": "plain", `"quoted"`: "quoted", "3": "3", "1.50": "1.50", "true": "true", "2010-09-09": "2010-09-09", "": "", "!Ref AWS::NoValue": "",
+		"plain": "plain", `"quoted"`: "quoted", "3": "3", "1.50": "1.50", "true": "true", "False": "false", `"False"`: "False", "~": "", "2010-09-09": "2010-09-09", "": "", "!Ref AWS::NoValue": "",
 		"!Ref Env": "dev", "{Ref: Env}": "dev", "!Ref AWS::Region": "us-east-1", "!Ref AWS::AccountId": "000000000000", "!Ref AWS::StackName": "earshot",
 		"!Ref AWS::Partition": "aws", "!Ref AWS::URLSuffix": "amazonaws.com", "!Ref AWS::StackId": "arn:aws:cloudformation:us-east-1:000000000000:stack/earshot/0",
 		`!Sub "${Env}-${AWS::Region}-${!Literal}-$x-${Fn.Arn}"`:                  "dev-us-east-1-${Literal}-$x-" + lambda + "dev-fn",

@@ -2,6 +2,8 @@ package template
 
 import (
 	"crypto/rand"
+	"errors"
+	"strings"
 
 	"github.com/earshot-io/earshot"
 )
@@ -68,6 +70,9 @@ func (s *stack) apiKey(r *resource, g *earshot.Gateway, throttle earshot.Gateway
 		return
 	}
 	p.without("Enabled")
+	if strings.HasPrefix(value, "file:") || strings.HasPrefix(value, "env:") {
+		p.fail("Value", errors.New("a key does not begin with file: or env:, which would mean a file or variable in the settings"))
+	}
 	p.out("CustomerId", "It is for the AWS Marketplace.")
 	p.rest()
 	if value == "" {

@@ -66,9 +66,9 @@ func (p *reader) needed(property string) string {
 // flag reads true or false.
 func (p *reader) flag(property string) bool {
 	switch v := p.text(property); v {
-	case "true", "True":
+	case "true", "yes", "on": // the last two are of YAML 1.1
 		return true
-	case "", "false", "False":
+	case "", "false", "no", "off":
 	default:
 		p.fail(property, fmt.Errorf("%q is neither true nor false", v))
 	}

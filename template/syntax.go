@@ -112,8 +112,11 @@ func shortForm(name string, argument *node) *node {
 func (r *reading) yamlPlain(y *yaml.Node, depth int) (*node, error) {
 	switch y.Kind {
 	case yaml.ScalarNode:
-		if y.ShortTag() == "!!null" {
+		switch y.ShortTag() {
+		case "!!null":
 			return &node{}, nil
+		case "!!bool":
+			return textNode(strings.ToLower(y.Value)), nil
 		}
 		return textNode(y.Value), nil
 	case yaml.SequenceNode:
