@@ -94,7 +94,8 @@ func TestImportForApps(t *testing.T) {
 	}
 }
 
-// TestDevTemplate runs the tutorial's template with its functions.
+// TestDevTemplate runs the tutorial's template with its functions, and has its
+// dialogue with them.
 func TestDevTemplate(t *testing.T) {
 	dir, err := filepath.Abs(tutorial)
 	if err != nil {
@@ -123,6 +124,7 @@ func TestDevTemplate(t *testing.T) {
 	if err := json.Unmarshal(written, &f); err != nil || !strings.HasSuffix(f.GatewayURL, "/staging") {
 		t.Fatalf("%v, %s", err, written)
 	}
+	speakTutorial(t, c, &f)
 	if code, said := c.end(), c.err.String(); code != 0 || strings.Contains(said, "chat.yaml") {
 		t.Errorf("exit code %d, and it says %s", code, said)
 	}
