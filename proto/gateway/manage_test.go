@@ -84,8 +84,12 @@ func TestManagementErrors(t *testing.T) {
 		body   string // as a pattern
 	}{
 		{"largest", call{method: "POST", path: at(c.id), body: large[1:]}, 200, "", ``},
-		{"too large", call{method: "POST", path: at(c.id), body: large}, 413, "PayloadTooLargeException",
-			`\{"message":"Message too long","connectionId":"` + c.id + `","requestId":"[0-9a-f-]{36}"\}`},
+		{
+			"too large",
+			call{method: "POST", path: at(c.id), body: large},
+			413, "PayloadTooLargeException",
+			`\{"message":"Message too long","connectionId":"` + c.id + `","requestId":"[0-9a-f-]{36}"\}`,
+		},
 		{"much too large", call{method: "POST", path: at(c.id), body: bytes.Repeat(large, 20)}, 413, "PayloadTooLargeException", `.*Message too long.*`},
 		{"closed", call{method: "POST", path: at(gone.id)}, 410, "GoneException", `\{"message":"Gone"\}`},
 		{"closed, get", call{method: "GET", path: at(gone.id)}, 410, "GoneException", `\{"message":"Gone"\}`},
@@ -100,8 +104,12 @@ func TestManagementErrors(t *testing.T) {
 		{"unsigned", call{method: "POST", path: at(c.id), key: "none"}, 403, "MissingAuthenticationTokenException", `.*`},
 		{"wrong secret", call{method: "POST", path: at(c.id), key: accessKey, secret: "wrong"}, 403, "InvalidSignatureException", `.*`},
 		{"unknown key", call{method: "POST", path: at(c.id), key: "AKNOBODY", secret: "s"}, 403, "UnrecognizedClientException", `.*`},
-		{"a key of an app", call{method: "POST", path: at(c.id), key: "AKOTHER", secret: "s"}, 403, "AccessDeniedException",
-			`\{"message":"User: AKOTHER is not authorized to perform: execute-api:ManageConnections on resource: arn:aws:execute-api:us-east-1:000000000000:abc123/prod/POST/@connections/` + c.id + `"\}`},
+		{
+			"a key of an app",
+			call{method: "POST", path: at(c.id), key: "AKOTHER", secret: "s"},
+			403, "AccessDeniedException",
+			`\{"message":"User: AKOTHER is not authorized to perform: execute-api:ManageConnections on resource: arn:aws:execute-api:us-east-1:000000000000:abc123/prod/POST/@connections/` + c.id + `"\}`,
+		},
 		{"a key for Lambda", call{method: "POST", path: at(c.id), key: "AKLAMBDA", secret: "s"}, 403, "AccessDeniedException", `.*`},
 		{"a key of a stage", call{method: "POST", path: at(c.id), key: "AKSTAGE", secret: "s"}, 403, "AccessDeniedException", `.*`},
 		{"a key to post", call{method: "DELETE", path: at(c.id), key: "AKPOST", secret: "s"}, 403, "AccessDeniedException", `.*`},

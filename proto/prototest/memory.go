@@ -40,7 +40,7 @@ func (m memory) dial(h Hello) (wire, string, error) {
 	}
 	p := &pipe{w: m.w, in: newInbox()}
 	p.out = newOutbox(p.receive, p.ended)
-	c, err := m.w.hub.Open(m.w.hub.NextShard(), p, hub.Opening{App: a.App, Identity: a.Identity, Farewell: m.w.protocol})
+	c, err := m.w.hub.Open(m.w.hub.NextShard(), p, hub.Opening{ID: a.ID, App: a.App, Identity: a.Identity, Farewell: m.w.protocol})
 	if err != nil {
 		p.out.end()
 		return nil, "", &refusal{err: err}
