@@ -137,6 +137,12 @@ func (i *instance) kill() {
 	}
 }
 
+func (i *instance) wasKilled() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.killed
+}
+
 // stop asks the process to end, waits a little, and kills it.
 func (i *instance) stop() {
 	i.stopped.Do(func() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -263,9 +264,12 @@ func (p *pool) gone(i *instance, why error) {
 	if c := i.current; c != nil {
 		p.endLocked(c, Answer{Log: i.out.log(c, time.Since(c.begun))}, exited(c.id, why))
 	}
-	if !i.asked {
+	switch {
+	case !i.asked:
 		p.starting--
 		p.neverAsked(i, why)
+	case !i.wasKilled() && !p.closing:
+		p.log.Warn("the function's process ended by itself", "how", strings.TrimPrefix(reasonOf(why), " "))
 	}
 	p.grow()
 	p.tellChange()

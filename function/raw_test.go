@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -146,4 +148,36 @@ func host() {
 	out, err := h.Of("one").Invoke(context.Background(), "f", []byte("{}"))
 	fmt.Println(string(out), err)
 	time.Sleep(time.Hour)
+}
+
+// TestShellRuntime: a runtime made of a shell and curl, as AWS's documentation has
+// one, whose requests come from processes that it starts.
+func TestShellRuntime(t *testing.T) {
+	for _, program := range []string{"sh", "curl", "sed"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip(err)
+		}
+	}
+	dir := t.TempDir()
+	const bootstrap = `#!/bin/sh
+set -eu
+while true; do
+	headers="$(mktemp)"
+	event="$(curl -sS -LD "$headers" "http://${AWS_LAMBDA_RUNTIME_API}/2018-06-01/runtime/invocation/next")"
+	id="$(sed -n 's/^[Ll]ambda-[Rr]untime-[Aa]ws-[Rr]equest-[Ii]d: *//p' "$headers" | tr -d '\r')"
+	curl -sS -X POST "http://${AWS_LAMBDA_RUNTIME_API}/2018-06-01/runtime/invocation/$id/response" -d "{\"heard\":$event}" >/dev/null
+done
+`
+	if err := os.WriteFile(filepath.Join(dir, "bootstrap"), []byte(bootstrap), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, nil, earshot.GatewayFunction{Name: "sh", Command: []string{"./bootstrap"}, Dir: dir, Environment: map[string]string{"TMPDIR": dir}, TimeoutSeconds: 30})
+	for _, event := range []string{`{"a":1}`, `"Gr\u00fc\u00dfe"`} {
+		if got := r.must("sh", []byte(event)); got != `{"heard":`+event+`}` {
+			t.Errorf("got %s", got)
+		}
+	}
+	if strings.Contains(r.log.String(), "stranger") {
+		t.Error("what the function starts is a stranger")
+	}
 }
