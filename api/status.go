@@ -75,7 +75,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	e := earshot.AsError(err)
 	code, _ := status(e.Code)
-	if code >= http.StatusInternalServerError {
+	if code >= http.StatusInternalServerError && r.Context().Err() == nil { // else the client has gone, and nothing failed
 		a.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "status", code, "err", err)
 	}
 	if e.Code == earshot.Unauthenticated {

@@ -9,3 +9,9 @@ func Entrants(o *Operator) int {
 
 // Cheapen makes what is hashed for nobody cost as little as the hashes of tests.
 func Cheapen(o *Operator) { o.nobody.time, o.nobody.memory, o.nobody.threads = 1, 64, 1 }
+
+// HoldHashing lets nobody hash until what it returns is called.
+func HoldHashing(o *Operator) (release func()) {
+	o.turn <- struct{}{}
+	return func() { <-o.turn }
+}

@@ -20,10 +20,13 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// The bounds of logins. A hash costs memory and time, so that few are made at
-// once, and few for one address.
+// The bounds of logins. A hash costs memory and time, so that one is made at a
+// time, then none for hashRest times as long as it took, so that a flood from many
+// addresses leaves most of the machine to others; few wait for their turn; and few
+// are made for one address.
 const (
-	hashesAtOnce  = 2
+	hashRest      = 3
+	hashesWaiting = 16
 	loginsBurst   = 10
 	loginsEvery   = 6 * time.Second
 	loginsKnown   = 4096
@@ -42,10 +45,12 @@ type OperatorConfig struct {
 // An Operator recognizes those who administer the server. It is safe for
 // concurrent use.
 //
-// An address has 10 tries, and another one every 6 seconds. A password by argon2id is hashed for two requests at a time. One
-// that was right is recognized afterwards without hashing and without limit, so
-// that who floods the login does not keep out those who are in. An unknown user
-// costs what a known one does. With SetOwners it recognizes the owners of apps too.
+// An address has 10 tries, and another one every 6 seconds. A password by argon2id
+// is hashed for one request at a time, with a rest behind each, and of more than 16
+// that wait the others are Limited. One that was right is recognized afterwards
+// without hashing and without limit, so that who floods the login does not keep out
+// those who are in; who is not in yet may have to try again, but for who has the
+// token, which is not hashed. An unknown user costs what a known one does. With SetOwners it recognizes the owners of apps too.
 type Operator struct {
 	config OperatorConfig
 	hash   *argon
@@ -56,7 +61,9 @@ type Operator struct {
 	salt     [32]byte // of what is remembered
 	// basic and bearer are what was right before.
 	basic, bearer atomic.Pointer[[sha256.Size]byte]
-	slots         chan struct{}
+	turn          chan struct{} // held by who hashes
+	waiting       atomic.Int64  // for their turn
+	rested        time.Time     // when the next may hash; whose turn it is
 
 	mu         sync.Mutex
 	young, old map[netip.Addr]*rate.Limiter
@@ -77,7 +84,7 @@ func NewOperator(c OperatorConfig) (*Operator, error) {
 	if c.Password != "" && (c.User == "" || strings.Contains(c.User, ":")) {
 		return nil, fmt.Errorf("a password needs a user, without a colon")
 	}
-	o := &Operator{config: c, slots: make(chan struct{}, hashesAtOnce)}
+	o := &Operator{config: c, turn: make(chan struct{}, 1)}
 	_, _ = rand.Read(o.salt[:]) // never fails, by its contract
 	var err error
 	if strings.HasPrefix(c.Password, "$argon2") {
@@ -210,14 +217,41 @@ func basicOf(scheme, rest string) (user, password string, ok bool) {
 
 // hashed compares a password with a hash, when it is its turn.
 func (o *Operator) hashed(ctx context.Context, hash *argon, password string) (right bool, err error) {
+	if o.waiting.Add(1) > hashesWaiting {
+		o.waiting.Add(-1)
+		o.limited.Add(1)
+		return false, &earshot.Error{Code: earshot.Limited, Reason: "LOGINS", Text: "too many logins are tried at once", RetryAfter: loginsEvery}
+	}
+	defer o.waiting.Add(-1)
 	select {
-	case o.slots <- struct{}{}:
+	case o.turn <- struct{}{}:
 	case <-ctx.Done():
 		return false, context.Cause(ctx)
 	}
-	defer func() { <-o.slots }()
+	defer func() { <-o.turn }()
+	if err := o.rest(ctx); err != nil {
+		return false, err
+	}
+	begun := time.Now()
+	defer func() { o.rested = time.Now().Add(hashRest * time.Since(begun)) }()
 	o.hashes.Add(1)
 	return hash.matches(password), nil
+}
+
+// rest waits until the next password may be hashed.
+func (o *Operator) rest(ctx context.Context) error {
+	left := time.Until(o.rested)
+	if left <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // same compares in a time that does not tell where the difference is.

@@ -3,10 +3,15 @@ package auth_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/earshot-io/earshot"
@@ -26,7 +31,7 @@ func admit(o *auth.Operator, authorization, from string) (string, error) {
 }
 
 func TestOperator(t *testing.T) {
-	for form, password := range map[string]string{"plain": "open sesame", "argon2id": auth.HashPassword("open sesame")} {
+	for form, password := range map[string]string{"plain": "open sesame", "argon2id": quick("open sesame")} {
 		o, err := auth.NewOperator(auth.OperatorConfig{User: "ann", Password: password, Token: "tok"})
 		if err != nil {
 			t.Fatal(err)
@@ -51,7 +56,7 @@ func TestOperator(t *testing.T) {
 			}
 		}
 	}
-	if o, err := auth.NewOperator(auth.OperatorConfig{User: "ann", Password: auth.HashPassword("p")}); err != nil {
+	if o, err := auth.NewOperator(auth.OperatorConfig{User: "ann", Password: quick("p")}); err != nil {
 		t.Fatal(err)
 	} else if _, err := admit(o, basic("ann", "$argon2id"), "192.0.2.1"); err == nil {
 		t.Error("a hash opens")
@@ -60,7 +65,7 @@ func TestOperator(t *testing.T) {
 
 // TestOperatorFlood keeps those who are in, in, whoever tries.
 func TestOperatorFlood(t *testing.T) {
-	o, err := auth.NewOperator(auth.OperatorConfig{User: "ann", Password: auth.HashPassword("open sesame")})
+	o, err := auth.NewOperator(auth.OperatorConfig{User: "ann", Password: quick("open sesame")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,4 +113,44 @@ func TestOperatorConfig(t *testing.T) {
 			t.Errorf("%+v is accepted", c)
 		}
 	}
+}
+
+// TestOperatorRests: of a flood from many addresses, few wait and few are hashed;
+// the others are told to come again, and who gives up leaves his place.
+func TestOperatorRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, err := auth.NewOperator(auth.OperatorConfig{User: "ann", Password: quick("open sesame")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		held := auth.HoldHashing(o)
+		ctx, giveUp := context.WithCancel(context.Background())
+		var all sync.WaitGroup
+		var limited, given atomic.Int64
+		for i := range 1000 {
+			all.Go(func() {
+				r := httptest.NewRequest("GET", "/", nil).WithContext(ctx)
+				r.SetBasicAuth("ann", "wrong")
+				_, err := o.Admit(ctx, r, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}))
+				if earshot.CodeOf(err) == earshot.Limited {
+					limited.Add(1)
+				} else if errors.Is(err, context.Canceled) {
+					given.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := limited.Load(); n != 1000-16 {
+			t.Errorf("%d were told to come again", n)
+		}
+		giveUp()
+		all.Wait()
+		if n := given.Load(); n != 16 {
+			t.Errorf("%d waited", n)
+		}
+		held()
+		if name, err := admit(o, basic("ann", "open sesame"), "192.0.2.1"); name != "ann" || err != nil {
+			t.Errorf("after the flood: %q, %v", name, err)
+		}
+	})
 }

@@ -240,6 +240,9 @@ type keys struct{ publish, signing string }
 
 func newKeys() *keys { return &keys{publish: drawn(), signing: drawn()} }
 
+// encoded is the signing key as the settings have it.
+func (k *keys) encoded() string { return base64.StdEncoding.EncodeToString([]byte(k.signing)) }
+
 // drawn is a secret for a test.
 func drawn() string { return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()) }
 
@@ -264,7 +267,7 @@ publish_keys = [%q]
 id = "k"
 alg = "HS256"
 key = %q
-`, address, url, k.publish, base64.StdEncoding.EncodeToString([]byte(k.signing)))
+`, address, url, k.publish, k.encoded())
 	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
