@@ -164,6 +164,7 @@ func TestEcho(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
+	t.Parallel()
 	r := start(t, nil, fn(t, "f"))
 	before := r.pid("f")
 	r.fails("f", orderOf("error", "boom", 0), "errorString", "boom")
@@ -191,6 +192,7 @@ func TestFailures(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	r := start(t, nil, fn(t, "f"))
 	for reason, err := range map[string]error{
 		function.Unknown: func() error { _, err := r.invoke("other", nil); return err }(),
@@ -210,26 +212,29 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
+	t.Parallel()
 	f := fn(t, "child")
 	f.TimeoutSeconds = 1
 	r := start(t, nil, f)
 	note := filepath.Join(r.data, "pid")
-	e := r.fails("child", orderOf("hang", note, 0), function.TypeTimeout, "Error: Task timed out after 1.00 seconds")
-	if !e.Timeout() {
-		t.Error("it is not told as a timeout")
+	// hang returns the number of the process that was killed. One that did not get
+	// around to writing it down on a busy machine was killed too.
+	hang := func(other int) int {
+		for range 10 {
+			e := r.fails("child", orderOf("hang", note, 0), function.TypeTimeout, "Error: Task timed out after 1.00 seconds")
+			if !e.Timeout() {
+				t.Error("it is not told as a timeout")
+			}
+			text, err := os.ReadFile(note)
+			if pid, errPID := strconv.Atoi(string(text)); err == nil && errPID == nil && pid != other {
+				return pid
+			}
+		}
+		t.Fatal("the process was asked again, or never")
+		return 0
 	}
-	text, err := os.ReadFile(note)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, err := strconv.Atoi(string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.fails("child", orderOf("hang", note, 0), function.TypeTimeout, "timed out")
-	if again, err := os.ReadFile(note); err != nil || string(again) == string(text) {
-		t.Errorf("the process was asked again: %s, %v", again, err)
-	}
+	first := hang(0)
+	hang(first)
 	if err := r.host.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +243,7 @@ func TestTimeout(t *testing.T) {
 			t.Errorf("%d lives on, %s", p, stateOf(p))
 		}
 	}
-	if s := r.host.Stats(); s.Timeouts != 2 || s.Processes != 0 || s.Started < 2 {
+	if s := r.host.Stats(); s.Timeouts < 2 || s.Processes != 0 || s.Started < 2 {
 		t.Errorf("the figures are %+v", s)
 	}
 }
@@ -293,6 +298,7 @@ func stateOf(pid int) string {
 }
 
 func TestStarts(t *testing.T) {
+	t.Parallel()
 	r := start(t, nil, fn(t, "exit"), fn(t, "slow"), fn(t, "unready"))
 	r.fails("exit", nil, function.TypeExit, "exit status 3")
 	r.must("slow", orderOf("", "", 0))
@@ -320,6 +326,7 @@ func TestStarts(t *testing.T) {
 }
 
 func TestInitTimeout(t *testing.T) {
+	t.Parallel()
 	r := start(t, func(c *function.Config) { c.Init = time.Second }, fn(t, "stuck"))
 	r.fails("stuck", nil, function.TypeTimeout, "Init timed out after 1.00 seconds")
 }
@@ -327,6 +334,7 @@ func TestInitTimeout(t *testing.T) {
 // TestIdle: a copy that has nothing to do is ended, and another starts when it is
 // wanted.
 func TestIdle(t *testing.T) {
+	t.Parallel()
 	r := start(t, func(c *function.Config) { c.Idle = time.Millisecond }, fn(t, "f"))
 	seen := map[int]bool{}
 	for len(seen) < 3 {
