@@ -74,9 +74,8 @@
 //
 // # $disconnect
 //
-// It is delivered at least once for each connection that an integration was told to
-// be there: a record of the connection is written before the handshake is answered,
-// and removed when the integration has answered. It follows the messages that had
+// It is delivered at least once for each connection whose handshake was answered: a
+// record of it is written before, and removed when the integration has answered. It follows the messages that had
 // come before, which are worked on for a minute at the most. Where the integration
 // cannot be reached, is too slow or not there, it is tried 12 times in six
 // minutes, and 3 times where the function fails; what is malformed counts as an
