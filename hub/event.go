@@ -129,4 +129,7 @@ type Member struct {
 	UID string
 	// Meta is the member's metadata as a JSON value, nil for none.
 	Meta []byte
+	// Seat tells the connections of a user apart where each is a member by itself
+	// (Join.Apart); empty else.
+	Seat string
 }

@@ -28,6 +28,9 @@ type Join struct {
 	// a user id and no Pattern, and room: the members of a channel have 100 KiB
 	// at the most.
 	Present bool
+	// Apart makes the connection a member by itself, beside other connections of
+	// its user: a channel is either joined so by all, or by none.
+	Apart bool
 	// After asks for everything after a position, before what is live; the zero
 	// position is the beginning of what is stored. Nil asks for what is live only.
 	// What is older than the grants' HistoryStart is not sent; without one, what
@@ -90,6 +93,9 @@ func (j *Join) how() (h joined) {
 	}
 	if j.Present {
 		h |= asMember
+	}
+	if j.Apart {
+		h |= apart
 	}
 	return h
 }

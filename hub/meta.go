@@ -61,7 +61,7 @@ func (h *Hub) setMeta(sub *Sub, meta []byte, b *batch) error {
 		sub.setMeta(meta) // it is joining, and will have this; or it has ended
 		return nil
 	}
-	if !r.takes(sub.sender().UID, meta) {
+	if !r.takes(sub.memberKey(sub.sender()), meta) {
 		return errCapacity
 	}
 	sub.setMeta(meta)
@@ -133,7 +133,7 @@ func (h *Hub) takesMeta(sub *Sub, meta []byte) bool {
 		return true
 	}
 	defer r.unlock()
-	return r.here[sub] == nil || r.takes(sub.sender().UID, meta)
+	return r.here[sub] == nil || r.takes(sub.memberKey(sub.sender()), meta)
 }
 
 // unpin lets the subscriptions without a proof of their own follow the

@@ -3,6 +3,8 @@ package hub
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
 	"slices"
 	"sync"
 	"time"
@@ -28,15 +30,43 @@ type room struct {
 	mu      sync.Mutex
 	dead    bool
 	app     *earshot.App // as of the newest subscription of this node; nil if there was none
-	members map[string]*member
+	members map[memberKey]*member
 	order   []*member // those who are shown, in the order in which they came
 	bytes   int       // of their JSON
 	here    map[*Sub]*presence
 }
 
-// A member is a user of a room. It is shown while any node has a record of it.
+// A memberKey names a member of a room: a user, or one connection of a user.
+type memberKey struct {
+	uid  string
+	seat seat // zero for a user whose connections are one member
+}
+
+// A seat tells the connections of a user apart where each is a member by itself.
+type seat [12]byte
+
+// String returns 16 characters of URL-safe base64, nothing for no seat.
+func (s seat) String() string {
+	if s == (seat{}) {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(s[:])
+}
+
+// memberKey is which member the subscription makes of a user.
+func (s *Sub) memberKey(who *earshot.Sender) memberKey {
+	k := memberKey{uid: who.UID}
+	if s.how&apart != 0 {
+		sum := sha256.Sum256(s.conn.id[:]) // a connection's id is not for others
+		copy(k.seat[:], sum[:])
+	}
+	return k
+}
+
+// A member is a user of a room, or a connection of one. It is shown while any node
+// has a record of it.
 type member struct {
-	uid     string
+	memberKey
 	records []nodeRecord
 	here    []*presence // this node's subscriptions, in no order
 
@@ -76,11 +106,11 @@ func (r *room) unlock() {
 
 // user returns a user of the room, made if need be. Its caller sees to it that
 // who has no record is forgotten.
-func (r *room) user(uid string) *member {
-	m := r.members[uid]
+func (r *room) user(k memberKey) *member {
+	m := r.members[k]
 	if m == nil {
-		m = &member{uid: uid}
-		r.members[uid] = m
+		m = &member{memberKey: k}
+		r.members[k] = m
 	}
 	return m
 }
@@ -91,7 +121,7 @@ func (r *room) set(m *member, node string, rec *record) earshot.Notice {
 	was, before := m.shown, m.meta
 	m.set(node, rec)
 	if len(m.records) == 0 {
-		delete(r.members, m.uid)
+		delete(r.members, m.memberKey)
 		if !was {
 			return earshot.NoNotice
 		}
@@ -108,7 +138,7 @@ func (r *room) set(m *member, node string, rec *record) earshot.Notice {
 		r.hide(m)
 	}
 	if !same {
-		m.json = memberJSON(m.uid, meta)
+		m.json = memberJSON(m.memberKey, meta)
 	}
 	m.since, m.meta, m.before, m.shown = since, meta, before, true
 	r.show(m)
@@ -161,14 +191,18 @@ func (m *member) merged() (since int64, meta []byte) {
 }
 
 // memberJSON is how a member is written.
-func memberJSON(uid string, meta []byte) []byte {
-	b := append(make([]byte, 0, len(uid)+len(meta)+24), `{"uid":`...)
-	b, _ = jsontext.AppendQuote(b, uid) // what is not UTF-8 is replaced
+func memberJSON(k memberKey, meta []byte) []byte {
+	b := append(make([]byte, 0, len(k.uid)+len(meta)+24), `{"uid":`...)
+	b, _ = jsontext.AppendQuote(b, k.uid) // what is not UTF-8 is replaced
 	b = append(b, `,"umd":`...)
 	if len(meta) == 0 {
 		b = append(b, "null"...)
 	}
-	return append(append(b, meta...), '}')
+	b = append(b, meta...)
+	if s := k.seat.String(); s != "" {
+		b = append(append(append(b, `,"seat":"`...), s...), '"')
+	}
+	return append(b, '}')
 }
 
 func (r *room) show(m *member) {
@@ -186,32 +220,35 @@ func (r *room) hide(m *member) {
 
 // earlier orders members as they came.
 func earlier(a, b *member) int {
-	return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.uid, b.uid))
+	return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.uid, b.uid), bytes.Compare(a.seat[:], b.seat[:]))
 }
+
+// told is the member as others are told of it.
+func (m *member) told() Member { return Member{UID: m.uid, Meta: m.meta, Seat: m.seat.String()} }
 
 // list returns who is shown, in order.
 func (r *room) list() []Member {
 	all := make([]Member, len(r.order))
 	for i, m := range r.order {
-		all[i] = Member{UID: m.uid, Meta: m.meta}
+		all[i] = m.told()
 	}
 	return all
 }
 
 // takes reports whether the user may be shown with this metadata: what does not
 // grow may stay, whatever the bound.
-func (r *room) takes(uid string, meta []byte) bool {
+func (r *room) takes(k memberKey, meta []byte) bool {
 	before := 0
-	if m := r.members[uid]; m != nil && m.shown {
+	if m := r.members[k]; m != nil && m.shown {
 		before = len(m.json)
 	}
-	grows := len(memberJSON(uid, meta)) - before
+	grows := len(memberJSON(k, meta)) - before
 	return grows <= 0 || r.bytes+grows <= MaxPresence
 }
 
 // add makes a subscription's user present, and returns what that changes.
 func (r *room) add(s *Sub, who earshot.Sender) (*member, earshot.Notice) {
-	m := r.user(who.UID)
+	m := r.user(s.memberKey(&who))
 	p := &presence{member: m, stamp: r.roster.stamp(), meta: who.Meta}
 	m.here = append(m.here, p)
 	if r.here == nil {
@@ -249,7 +286,7 @@ func (r *room) said(m *member, now int64) earshot.Notice {
 	}
 	notice := r.set(m, h.nodes.name, rec)
 	if !h.nodes.alone {
-		r.roster.own.set(recordKey{r.key, m.uid}, rec, now)
+		r.roster.own.set(recordKey{r.key, m.memberKey}, rec, now)
 		h.nodes.signal()
 	}
 	return notice
@@ -337,8 +374,8 @@ func (r *room) memberEvent(m *member, n earshot.Notice) {
 	if a == nil && h.findApp != nil {
 		a = h.findApp(r.key.app) // nobody of this node was ever here
 	}
-	if h.Wants(a, t) {
-		h.Record(a, &Event{Type: t, Channel: r.key.channel, Member: &Member{UID: m.uid, Meta: m.meta}, Members: r.list()}, nil)
+	if told := m.told(); h.Wants(a, t) {
+		h.Record(a, &Event{Type: t, Channel: r.key.channel, Member: &told, Members: r.list()}, nil)
 	}
 }
 

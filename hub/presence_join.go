@@ -65,7 +65,7 @@ func (r *room) join(c *channel, sub *Sub, b *batch) error {
 	switch {
 	case !who.HasUID || who.UID == "":
 		return errNoUser
-	case !r.takes(who.UID, who.Meta):
+	case !r.takes(sub.memberKey(&who), who.Meta):
 		return errCapacity
 	case !c.join(sub):
 		return errClosing

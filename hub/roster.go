@@ -33,7 +33,7 @@ type roomKey struct{ app, channel string }
 // A recordKey names what one node knows of one user on a channel.
 type recordKey struct {
 	roomKey
-	uid string
+	memberKey
 }
 
 // A record is what one node says of a user on a channel.
@@ -77,14 +77,15 @@ type change struct {
 	Newest int64
 	Meta   []byte
 	Gone   bool
+	Seat   seat
 }
 
 func changeOf(k recordKey) change {
-	return change{App: cbor.ByteString(k.app), Channel: cbor.ByteString(k.channel), UID: cbor.ByteString(k.uid)}
+	return change{App: cbor.ByteString(k.app), Channel: cbor.ByteString(k.channel), UID: cbor.ByteString(k.uid), Seat: k.seat}
 }
 
 func (c *change) key() recordKey {
-	return recordKey{roomKey{string(c.App), string(c.Channel)}, string(c.UID)}
+	return recordKey{roomKey{string(c.App), string(c.Channel)}, memberKey{string(c.UID), c.Seat}}
 }
 
 func (c *change) record() *record {
@@ -100,7 +101,7 @@ func (c *change) size() int { return 64 + len(c.App) + len(c.Channel) + len(c.UI
 func digest(k recordKey, r *record) uint64 {
 	h := fnv.New64a()
 	var b [8]byte
-	for _, s := range []string{k.app, k.channel, k.uid} {
+	for _, s := range []string{k.app, k.channel, k.uid, string(k.seat[:])} {
 		binary.LittleEndian.PutUint64(b[:], uint64(len(s)))
 		_, _ = h.Write(b[:])
 		_, _ = h.Write([]byte(s))
@@ -214,7 +215,7 @@ func (o *ownPart) all() (records []change, seq uint64) {
 func (r *roster) replicate(node string, k recordKey, rec *record, went int64, orphan bool, b *batch) (sent int) {
 	room := r.room(k.roomKey)
 	defer room.unlock()
-	m := room.user(k.uid)
+	m := room.user(k.memberKey)
 	notice := room.set(m, node, rec)
 	// Of two nodes that a user leaves at the same moment, neither sees the last of
 	// it go: the one that it left last records it.
@@ -229,7 +230,7 @@ func (r *roster) room(k roomKey) *room {
 		r.mu.Lock()
 		m := r.rooms[k]
 		if m == nil {
-			m = &room{roster: r, key: k, members: map[string]*member{}}
+			m = &room{roster: r, key: k, members: map[memberKey]*member{}}
 			if r.rooms == nil {
 				r.rooms = map[roomKey]*room{}
 			}

@@ -39,8 +39,9 @@ type joined uint8
 const (
 	// byAdapter is allowed by the adapter's own means.
 	byAdapter joined = 1 << iota
-	// asMember makes the user present.
+	// asMember makes the user present, and with apart this connection of it.
 	asMember
+	apart
 )
 
 // A self is who a subscription acts as. It is shared and never changed.

@@ -123,18 +123,35 @@ describe("phoenix.js 1.8", () => {
       assert.deepEqual(presence.list((id, { metas }) => [id, metas.length, metas[0].name]).sort(), [["ann", 1, "Ann"], ["bob", 1, "Bob"]])
     }
     assert.deepEqual(ann.presence.state.bob, bob.presence.state.bob, "the same phx_ref for all")
-    const old = ann.presence.state.bob.metas[0].phx_ref
-    const diff = next((f) => ann.channel.on("presence_diff", f))
-    const newer = await join("bob", { name: "Robert" }) // a newer one of bob has other metadata
-    const { joins, leaves } = await diff
-    assert.equal(joins.bob.metas[0].phx_ref_prev, old)
-    assert.equal(leaves.bob.metas[0].phx_ref, old)
-    await ann.wait(4)
-    assert.deepEqual(ann.presence.list((id, { metas }) => [id, metas.map((m) => m.name)]).sort(), [["ann", ["Ann"]], ["bob", ["Robert"]]])
+    const newer = await join("bob", { name: "Robert" }) // another tab of bob's: one meta more
+    await ann.wait(3)
+    const names = ({ presence }) => presence.list((id, { metas }) => [id, metas.map((m) => m.name).sort()]).sort()
+    for (const who of [ann, bob, newer]) assert.deepEqual(names(who), [["ann", ["Ann"]], ["bob", ["Bob", "Robert"]]])
     await replied(bob.channel.leave())
+    await ann.wait(4)
+    assert.deepEqual(names(ann), [["ann", ["Ann"]], ["bob", ["Robert"]]])
     await replied(newer.channel.leave())
     await ann.wait(5)
     assert.deepEqual(ann.presence.list((id) => id), ["ann"])
+  })
+
+  it("B.7: newer metadata is one diff, that names the meta before", async () => {
+    const join = async (umd) => {
+      const channel = socket({ authToken: token({ uid: "cat", umd, listen: ["*"] }) }).channel("presence.shared")
+      const presence = new Presence(channel)
+      const synced = next((f) => presence.onSync(f))
+      await replied(channel.join())
+      await synced
+      return { channel, presence }
+    }
+    const cat = await join({ n: 1 })
+    const old = cat.presence.state.cat.metas[0].phx_ref
+    const diff = next((f) => cat.channel.on("presence_diff", f))
+    await join({ n: 2 })
+    const { joins, leaves } = await diff
+    assert.equal(joins.cat.metas[0].phx_ref_prev, old)
+    assert.equal(leaves.cat.metas[0].phx_ref, old)
+    assert.deepEqual(cat.presence.list((id, { metas }) => [id, metas.map((m) => m.n)]), [["cat", [2]]])
   })
 
   it("B.8: the server restarts, and the client rejoins", async () => {

@@ -76,7 +76,7 @@ func (s *session) enter(ctx context.Context, f *frame, channel string) (*hub.Sub
 	}
 	present := isPresence(f.topic, o.presence)
 	sub, _, err := s.conn.Subscribe(ctx, hub.Join{
-		Channel: channel, Encoding: s.p.encoding(s.hello, present), Tag: membership{f.join}, As: as, Present: present,
+		Channel: channel, Encoding: s.p.encoding(s.hello, present), Tag: membership{f.join}, As: as, Present: present, Apart: present && isApart(f.topic),
 		Replay: o.asked.replay(s.conn.App(), channel, time.Now()),
 	})
 	if err != nil {

@@ -13,44 +13,71 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// userPresence begins the names of channels on which other protocols' users are
+// present too: there, a user is one member.
+const userPresence = "presence."
+
 // isPresence reports whether joining a topic makes a user present: its name says
 // so, as Hotsock's presence channels do, or the join asks for it.
 func isPresence(topic string, asked bool) bool {
-	return asked || strings.HasPrefix(topic, "presence:") || strings.HasPrefix(topic, "presence.")
+	return asked || strings.HasPrefix(topic, "presence:") || strings.HasPrefix(topic, userPresence)
 }
 
-// stateOf is the payload of presence_state (B.7).
+// isApart reports whether each connection is a member of a topic by itself, with a
+// meta of its own (B.7).
+func isApart(topic string) bool { return !strings.HasPrefix(topic, userPresence) }
+
+// stateOf is the payload of presence_state (B.7): the metas of a key stand together.
 func stateOf(members []hub.Member) []byte {
+	keys, of := make([]string, 0, len(members)), make(map[string][]hub.Member, len(members))
+	for _, m := range members {
+		if of[m.UID] == nil {
+			keys = append(keys, m.UID)
+		}
+		of[m.UID] = append(of[m.UID], m)
+	}
 	b := []byte{'{'}
-	for i, m := range members {
+	for i, uid := range keys {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = metas(b, m.UID, m.Meta, "")
+		b = append(quote(b, uid), `:{"metas":[`...)
+		for j := range of[uid] {
+			if j > 0 {
+				b = append(b, ',')
+			}
+			b = meta(b, &of[uid][j], "")
+		}
+		b = append(b, "]}"...)
 	}
 	return append(b, '}')
 }
 
-// metas appends one member: its key, and the one meta that it has. prev is the
-// reference of the one that it takes the place of, empty for none.
-func metas(b []byte, uid string, umd []byte, prev string) []byte {
-	b = append(quote(b, uid), `:{"metas":[{"phx_ref":"`...)
-	b = append(append(b, phxRef(uid, umd)...), '"')
+// only is a key with one meta. prev is the reference of the meta that it takes the
+// place of, empty for none.
+func only(m *hub.Member, prev string) []byte {
+	return append(meta(append(quote([]byte{'{'}, m.UID), `:{"metas":[`...), m, prev), "]}}"...)
+}
+
+func meta(b []byte, m *hub.Member, prev string) []byte {
+	b = append(append(append(b, `{"phx_ref":"`...), phxRef(m)...), '"')
 	if prev != "" {
 		b = append(append(append(b, `,"phx_ref_prev":"`...), prev...), '"')
 	}
-	return append(metaFields(b, umd), "}]}"...)
+	return append(metaFields(b, m.Meta), '}')
 }
 
-// phxRef tells one meta from every other one of the topic: it follows from user
-// and metadata, so that all nodes, the state and the diffs say the same.
-func phxRef(uid string, umd []byte) string {
+// phxRef tells one meta from every other one of the topic: it follows from user,
+// connection and metadata, so that all nodes, the state and the diffs say the same.
+func phxRef(m *hub.Member) string {
 	h := sha256.New()
 	var size [8]byte
-	binary.BigEndian.PutUint64(size[:], uint64(len(uid)))
-	_, _ = h.Write(size[:]) // a hash takes everything
-	_, _ = h.Write([]byte(uid))
-	_, _ = h.Write(umd)
+	for _, s := range []string{m.UID, m.Seat} {
+		binary.BigEndian.PutUint64(size[:], uint64(len(s)))
+		_, _ = h.Write(size[:]) // a hash takes everything
+		_, _ = h.Write([]byte(s))
+	}
+	_, _ = h.Write(m.Meta)
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:12])
 }
 
@@ -86,14 +113,13 @@ func metaFields(b, umd []byte) []byte {
 	return b
 }
 
-// A said is what is read of the data of a notice of members.
+// said is what is read of the data of a notice of members.
 type said struct {
-	Member saidMember `json:"member"`
-}
-
-type saidMember struct {
-	UID string         `json:"uid"`
-	UMD jsontext.Value `json:"umd"`
+	Member struct {
+		UID  string         `json:"uid"`
+		UMD  jsontext.Value `json:"umd"`
+		Seat string         `json:"seat"`
+	} `json:"member"`
 }
 
 // notice renders who came, changed and went (B.7); nil for what this protocol has
@@ -108,27 +134,22 @@ func (v version) notice(m *earshot.Message) *hub.Frame {
 	if json.Unmarshal(m.Data, &s) != nil {
 		return nil
 	}
+	now := hub.Member{UID: s.Member.UID, Seat: s.Member.Seat}
+	if s.Member.UMD.Kind() != 'n' {
+		now.Meta = s.Member.UMD
+	}
 	joins, leaves := []byte("{}"), []byte("{}")
-	uid, umd := s.Member.UID, s.Member.umd()
 	switch m.Notice {
 	case earshot.MemberAdded:
-		joins = append(metas([]byte{'{'}, uid, umd, ""), '}')
+		joins = only(&now, "")
 	case earshot.MemberRemoved:
-		leaves = append(metas([]byte{'{'}, uid, umd, ""), '}')
+		leaves = only(&now, "")
 	default:
-		before := []byte(m.Headers[hub.HeaderBefore])
-		joins = append(metas([]byte{'{'}, uid, umd, phxRef(uid, before)), '}')
-		leaves = append(metas([]byte{'{'}, uid, before, ""), '}')
+		before := now
+		before.Meta = []byte(m.Headers[hub.HeaderBefore])
+		joins, leaves = only(&now, phxRef(&before)), only(&before, "")
 	}
 	return v.text("", "", topicOf(m.Channel), presenceDiff, diff(joins, leaves))
-}
-
-// umd is the metadata, nil for none.
-func (m *saidMember) umd() []byte {
-	if m.UMD.Kind() == 'n' {
-		return nil
-	}
-	return m.UMD
 }
 
 func diff(joins, leaves []byte) []byte {

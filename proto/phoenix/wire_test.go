@@ -3,6 +3,7 @@ package phoenix
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -173,28 +174,43 @@ func TestNaming(t *testing.T) {
 
 // TestPresenceFrames is B.7.
 func TestPresenceFrames(t *testing.T) {
-	ref := phxRef("ann", []byte(`{"name":"Ann","phx_ref":"mine"}`))
-	ann := `"ann":{"metas":[{"phx_ref":"` + ref + `","name":"Ann"}]}`
-	member := `{"uid":"ann","umd":{"name":"Ann","phx_ref":"mine"}}`
-	proto := `"__proto__":{"metas":[{"phx_ref":"` + phxRef("__proto__", []byte("7")) + `","umd":7}]}`
-	data := []byte(`{"member":` + member + `,"members":[` + member + `,{"uid":"__proto__","umd":7}]}`)
+	now := hub.Member{UID: "ann", Seat: "s", Meta: []byte(`{"name":"Ann","phx_ref":"mine","phx_ref_prev":"mine"}`)}
+	was := hub.Member{UID: "ann", Seat: "s", Meta: []byte("7")}
+	ann := `{"ann":{"metas":[{"phx_ref":"` + phxRef(&now) + `","name":"Ann"}]}}`
+	newer := `{"ann":{"metas":[{"phx_ref":"` + phxRef(&now) + `","phx_ref_prev":"` + phxRef(&was) + `","name":"Ann"}]}}`
+	older := `{"ann":{"metas":[{"phx_ref":"` + phxRef(&was) + `","umd":7}]}}`
+	data := []byte(`{"member":{"uid":"ann","umd":` + string(now.Meta) + `,"seat":"s"},"members":[]}`)
 	for n, want := range map[earshot.Notice]string{
-		earshot.MemberAdded:   `[null,null,"t","presence_diff",{"joins":{` + ann + `},"leaves":{}}]`,
-		earshot.MemberRemoved: `[null,null,"t","presence_diff",{"joins":{},"leaves":{` + ann + `}}]`,
-		earshot.MemberUpdated: `[null,null,"t","presence_state",{` + ann + `,` + proto + `}]`,
+		earshot.MemberAdded:   `[null,null,"t","presence_diff",{"joins":` + ann + `,"leaves":{}}]`,
+		earshot.MemberRemoved: `[null,null,"t","presence_diff",{"joins":{},"leaves":` + ann + `}]`,
+		earshot.MemberUpdated: `[null,null,"t","presence_diff",{"joins":` + newer + `,"leaves":` + older + `}]`,
 	} {
-		if f := v2.render(&earshot.Message{Channel: "t", Notice: n, Data: data}); f == nil || string(f.Body) != want {
+		m := &earshot.Message{Channel: "t", Notice: n, Data: data, Headers: map[string]string{hub.HeaderBefore: "7"}}
+		if f := v2.render(m); f == nil || string(f.Body) != want {
 			t.Errorf("notice %d: got %+v, want %s", n, f, want)
 		}
 	}
 	if f := v2.render(&earshot.Message{Channel: "t", Notice: earshot.EntryChanged, Data: []byte("1")}); f != nil {
 		t.Errorf("a change of an entry is told as %s", f.Body)
 	}
-	if phxRef("ann", nil) == phxRef("ann", []byte("1")) || phxRef("a", []byte("b")) == phxRef("ab", nil) {
-		t.Errorf("two metas have one phx_ref")
+	refs := map[string]bool{}
+	for _, m := range []hub.Member{
+		{UID: "ann"}, {UID: "ann", Meta: []byte("1")}, {UID: "a", Meta: []byte("b")}, {UID: "ab"}, {UID: "ann", Seat: "1"}, {UID: "ann1"},
+		{UID: "ann", Seat: "2"}, {UID: "ann", Seat: "1", Meta: []byte("1")}, {UID: "ann", Seat: "11"},
+	} {
+		if r := phxRef(&m); refs[r] {
+			t.Errorf("%+v has the phx_ref of another meta", m)
+		} else {
+			refs[r] = true
+		}
 	}
-	if got := string(stateOf([]hub.Member{{UID: "bob"}})); got != `{"bob":{"metas":[{"phx_ref":"`+phxRef("bob", nil)+`"}]}}` {
-		t.Errorf("the state is %s", got)
+	all := []hub.Member{{UID: "bob", Seat: "1"}, {UID: `__proto__"`}, {UID: "bob", Seat: "2"}}
+	want := fmt.Sprintf(`{"bob":{"metas":[{"phx_ref":"%s"},{"phx_ref":"%s"}]},"__proto__\"":{"metas":[{"phx_ref":"%s"}]}}`, phxRef(&all[0]), phxRef(&all[2]), phxRef(&all[1]))
+	if got := string(stateOf(all)); got != want {
+		t.Errorf("the state is %s, not %s", got, want)
+	}
+	if got := string(stateOf(nil)); got != "{}" {
+		t.Errorf("the state of nobody is %s", got)
 	}
 }
 
