@@ -15,12 +15,26 @@ func (s *stack) gateways() []earshot.Gateway {
 	for _, r := range s.all(typeAPI) {
 		if g := s.gateway(r); g != nil {
 			s.domains(r, g, hosts)
+			s.manage(g)
 			all = append(all, *g)
 		}
 	}
 	s.orphans()
 	s.strays(all)
 	return all
+}
+
+// manage has events name the API's own host, as on AWS where no custom domain is
+// used: functions that run here reach the management API by it. Those elsewhere
+// would reach AWS, and Node.js does not look at proxies.
+func (s *stack) manage(g *earshot.Gateway) {
+	elsewhere := func(f earshot.GatewayFunction) bool {
+		return f.Endpoint != "" || len(f.Command) > 0 && f.Command[0] == nodeRunner
+	}
+	if len(g.Hosts) == 0 && len(g.Functions) > 0 && !slices.ContainsFunc(g.Functions, elsewhere) {
+		suffix, _ := s.pseudo("AWS::URLSuffix")
+		g.ManagementDomain = g.ID + ".execute-api." + s.Region + "." + suffix.text
+	}
 }
 
 // orphans tells of what belongs to no API of the template.

@@ -40,7 +40,7 @@ func TestChat(t *testing.T) {
 		"Worker (AWS::Lambda::Function): Its variable SECRET is a value that AWS looks up ({{resolve:…}}): nothing does here.",
 	}, earshot.Gateway{
 		ID: id, Name: "chat-dev", RouteSelection: "${request.body.service}/${request.body.action}", APIKeySelection: "$request.header.x-api-key",
-		Region: "us-east-1", Account: "000000000000",
+		Region: "us-east-1", Account: "000000000000", ManagementDomain: id + ".execute-api.us-east-1.amazonaws.com",
 		Stages: []earshot.GatewayStage{{
 			Name: "dev", Variables: map[string]string{"backend": "two.example.com", "fn": "demo-worker"},
 			Default: earshot.GatewayThrottle{Rate: 10, Burst: 5}, Routes: map[string]earshot.GatewayThrottle{"$connect": {Rate: 0.5, Burst: 1}},
@@ -167,7 +167,7 @@ func TestSAM(t *testing.T) {
 			{Name: "elsewhere", Endpoint: aws},
 		},
 	}, earshot.Gateway{
-		ID: bare, RouteSelection: "$request.body.kind", Region: "us-east-1", Account: "000000000000",
+		ID: bare, RouteSelection: "$request.body.kind", Region: "us-east-1", Account: "000000000000", ManagementDomain: bare + ".execute-api.us-east-1.amazonaws.com",
 		Stages: []earshot.GatewayStage{{Name: "default", Default: earshot.GatewayThrottle{Burst: 7}}},
 		Routes: []earshot.GatewayRoute{
 			{Key: "$default", Target: "integrations/BaredefaultIntegration"},

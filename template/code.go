@@ -8,6 +8,9 @@ import (
 	"github.com/earshot-io/earshot"
 )
 
+// nodeRunner runs programs of npm's packages.
+const nodeRunner = "npx"
+
 // code says how a function is run: from its directory, or elsewhere.
 func (s *stack) code(p *reader, made *earshot.GatewayFunction) {
 	uri, remote := p.where()
@@ -55,7 +58,7 @@ func (p *reader) where() (dir, remote string) {
 func (s *stack) local(p *reader, made *earshot.GatewayFunction, dir, runtime string) (remote string) {
 	switch {
 	case strings.HasPrefix(runtime, "nodejs"):
-		made.Command, made.Dir = []string{"npx", "aws-lambda-ric", made.Handler}, dir
+		made.Command, made.Dir = []string{nodeRunner, "aws-lambda-ric", made.Handler}, dir
 		p.find("It is run by the package aws-lambda-ric: `npm install aws-lambda-ric` in %s.", dir)
 		return ""
 	case strings.HasPrefix(runtime, "python"):

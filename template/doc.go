@@ -50,6 +50,9 @@
 //     AWS::ApiGatewayV2::RouteResponse say so, as on AWS.
 //   - Under a custom domain the path is the stage, as elsewhere, or empty for the
 //     first stage; another ApiMappingKey is told of.
+//   - Where all functions of an API run here and it has no custom domain, events say
+//     its host of execute-api as domainName, as on AWS: functions that run here reach
+//     the management API by it.
 //   - YAML's anchors, aliases and merge keys are taken, as the AWS CLI does.
 //
 // # Limits

@@ -140,7 +140,7 @@ func (p *reader) without(properties ...string) {
 
 // out tells of a property that counts on AWS and not here, if it is there.
 func (p *reader) out(property, why string) {
-	if v := p.value(property); v != nil && v.text != "false" && (v.kind == text || len(v.list)+len(v.keys) > 0) {
+	if v := p.value(property); v != nil && v.text != "false" && v.text != "0" && (v.kind == text || len(v.list)+len(v.keys) > 0) {
 		p.find("%s: %s", property, why)
 	}
 }

@@ -97,7 +97,8 @@ func TestTutorial(t *testing.T) {
 	uri := func(name string) string { return lambdaURI("us-east-1", "000000000000", name) }
 	expect(t, got, nil, earshot.Gateway{
 		ID: id, Name: "websocket-dev", RouteSelection: "$request.body.action", Region: "us-east-1", Account: "000000000000",
-		Stages: []earshot.GatewayStage{{Name: "dev"}},
+		ManagementDomain: id + ".execute-api.us-east-1.amazonaws.com",
+		Stages:           []earshot.GatewayStage{{Name: "dev"}},
 		Routes: []earshot.GatewayRoute{
 			{Key: "$connect", Target: "integrations/ConnectRouteIntegration", AuthorizationType: "CUSTOM", AuthorizerID: "Authorizer"},
 			{Key: "pushtowebsocket", Target: "integrations/PushToWebSocketIntegration", AuthorizationType: "NONE"},
@@ -130,7 +131,7 @@ func TestTutorialElsewhere(t *testing.T) {
 		Region: "eu-west-1", Account: "123456789012", Endpoint: "http://127.0.0.1:4566",
 	})
 	g := got.Gateways[0]
-	if g.ID != "abc123defg" || g.Name != "chat-prod" || g.Stages[0].Name != "prod" || g.Region != "eu-west-1" || g.Account != "123456789012" || len(got.Findings) != 0 {
+	if g.ID != "abc123defg" || g.Name != "chat-prod" || g.Stages[0].Name != "prod" || g.Region != "eu-west-1" || g.Account != "123456789012" || g.ManagementDomain != "" || len(got.Findings) != 0 {
 		t.Errorf("got %+v, %v", g, got.Findings)
 	}
 	if g.Authorizers[0].URI != lambdaURI("eu-west-1", "123456789012", "RequestAuthorizer") {
