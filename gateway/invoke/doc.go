@@ -29,7 +29,8 @@
 // An answer may have 6 MB from a function, 1 MB from HTTP_EVENT, 128 KB where it is
 // for a client, and 8 KB from an authorizer; where nobody is to have it, it is not
 // read. All answers that are held at one time may have 256 MB. Redirects are not
-// followed, the environment's proxies are not used, and nothing is ever sent twice.
+// followed, and the environment's proxies are not used. Nothing is sent twice, but a
+// GET, HEAD or OPTIONS on a connection that turns out to be gone, as HTTP has it.
 //
 // An integration has up to Concurrency calls under way on a node; more are refused
 // at once as Overloaded. So are all calls of one that could not be reached five
