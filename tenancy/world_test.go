@@ -20,6 +20,7 @@ import (
 	"github.com/earshot-io/earshot/engine/mem"
 	"github.com/earshot-io/earshot/proto"
 	"github.com/earshot-io/earshot/tenant"
+	nats "github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/goleak"
 )
 
@@ -87,6 +88,8 @@ type setup struct {
 	nodes int
 	// fixed are the apps of the settings.
 	fixed []*tenantApp
+	// nats has the nodes on an engine over a network, instead of in memory.
+	nats bool
 	// change changes the settings of each node.
 	change func(c *config.Config)
 	// protocols are spoken; nil for all there are.
@@ -97,11 +100,18 @@ type setup struct {
 func newWorld(t testing.TB, r *rand.Rand, s setup) *world {
 	t.Helper()
 	w := &world{TB: t, Rand: r, admin: operatorPassword}
-	store, master := mem.NewStore(mem.Config{}), config.Secret(tenant.NewMasterKey())
+	master := config.Secret(tenant.NewMasterKey())
+	var store *mem.Store
+	url := ""
+	if s.nats {
+		url = startNATS(t)
+	} else {
+		store = mem.NewStore(mem.Config{})
+	}
 	for range max(s.nodes, 1) {
 		c := config.Default()
 		c.Server = config.Server{Listen: "127.0.0.1:0"}
-		c.Engine.Data = t.TempDir()
+		c.Engine.Data, c.Engine.URL = t.TempDir(), url
 		c.Admin = config.Admin{User: operatorName, Password: operatorPassword, MasterKey: master}
 		for _, a := range s.fixed {
 			c.Apps = append(c.Apps, a.settings())
@@ -119,12 +129,13 @@ func (w *world) start(c *config.Config, store *mem.Store, protocols []proto.Entr
 	w.Helper()
 	n := &node{log: &logged{}}
 	var err error
-	n.app, err = app.New(c, app.Options{
-		Log: slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelInfo})), Protocols: protocols,
-		Open: func(context.Context, *config.Config, *slog.Logger) (app.Engine, error) {
+	o := app.Options{Log: slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelInfo})), Protocols: protocols}
+	if store != nil {
+		o.Open = func(context.Context, *config.Config, *slog.Logger) (app.Engine, error) {
 			return memory{store.Node()}, nil
-		},
-	})
+		}
+	}
+	n.app, err = app.New(c, o)
 	if err == nil {
 		err = n.app.Start()
 	}
@@ -144,6 +155,24 @@ func (w *world) start(c *config.Config, store *mem.Store, protocols []proto.Entr
 		}
 	})
 	return n
+}
+
+// startNATS starts a NATS server with JetStream, and returns its address.
+func startNATS(t testing.TB) string {
+	t.Helper()
+	s, err := nats.NewServer(&nats.Options{
+		Host: "127.0.0.1", Port: nats.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
+		DisableJetStreamBanner: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the NATS server was not ready")
+	}
+	return s.ClientURL()
 }
 
 // pick is one of several.
