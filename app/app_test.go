@@ -204,6 +204,9 @@ func TestStarting(t *testing.T) {
 	if _, body := get(t, a, "/readyz"); body != "starting\n" {
 		t.Errorf("got %q, want starting", body)
 	}
+	if status, body := get(t, a, "/socket/longpoll?vsn=2.0.0"); status != http.StatusServiceUnavailable || body != "the server is starting\n" {
+		t.Errorf("a long poll is answered %d %q, not by what its clients take for no answer", status, body)
+	}
 	_, resp, err := websocket.Dial(t.Context(), "ws://"+a.Addr().String()+"/v1?token="+token(t), nil)
 	if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("an upgrade while it starts: %v %v", resp, err)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 
@@ -93,6 +94,12 @@ func (a *App) serveStarting(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/readyz" {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = w.Write([]byte(a.whyNot().Error() + "\n"))
+		return
+	}
+	if strings.HasSuffix(r.URL.Path, "/longpoll") {
+		// Clients of Phoenix come back after what is no JSON, and never after JSON that
+		// is no answer to a poll.
+		http.Error(w, "the server is "+a.whyNot().Error(), http.StatusServiceUnavailable)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -124,7 +124,7 @@ describe("phoenix.js 1.8", () => {
     }
     assert.deepEqual(ann.presence.state.bob, bob.presence.state.bob, "the same phx_ref for all")
     const newer = await join("bob", { name: "Robert" }) // another tab of bob's: one meta more
-    await ann.wait(3)
+    await Promise.all([ann.wait(3), bob.wait(3)])
     const names = ({ presence }) => presence.list((id, { metas }) => [id, metas.map((m) => m.name).sort()]).sort()
     for (const who of [ann, bob, newer]) assert.deepEqual(names(who), [["ann", ["Ann"]], ["bob", ["Bob", "Robert"]]])
     await replied(bob.channel.leave())

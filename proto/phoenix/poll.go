@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -91,6 +92,7 @@ func (p *Protocol) Run(ctx context.Context) {
 func (s *polls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", "*")
+	defer s.survive(w, r)
 	switch r.Method {
 	case http.MethodGet:
 		s.get(w, r)
@@ -105,6 +107,19 @@ func (s *polls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 	default:
 		http.Error(w, "a long poll is a GET or POST request", http.StatusBadRequest)
+	}
+}
+
+// survive is deferred around a request: whatever happens, the answer is one that
+// clients understand. They wait for ever after JSON without a status.
+func (s *polls) survive(w http.ResponseWriter, r *http.Request) {
+	switch p := recover(); p {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(p)
+	default:
+		s.p.deps.Log.Error("a long poll panicked", "method", r.Method, "panic", p, "stack", string(debug.Stack()))
+		answerPoll(w, pollFailed, nil)
 	}
 }
 
