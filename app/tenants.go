@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/earshot-io/earshot/api"
 	"github.com/earshot-io/earshot/auth"
@@ -14,12 +15,15 @@ import (
 	"github.com/earshot-io/earshot/ws"
 )
 
+// settle is how long a change of an app waits until it counts on this node.
+const settle = time.Second
+
 // liveApps adds the apps that are records to those of the settings, and keeps
 // them as they are.
 func (a *App) liveApps(ctx context.Context, records hub.Records) error {
 	log := a.log.With("part", "apps")
 	a.live = tenant.NewLive(a.apps, a.keys, ws.Taken(a.options.Protocols), log)
-	a.tenants = tenant.New(tenant.Config{Records: records, Keys: a.keys, Live: a.live, Log: log})
+	a.tenants = tenant.New(tenant.Config{Records: records, Keys: a.keys, Live: a.live, Settle: settle, Log: log})
 	if a.operator != nil {
 		a.operator.SetOwners(a.tenants)
 	}

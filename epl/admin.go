@@ -17,8 +17,6 @@ import (
 const (
 	// adminLimit bounds how long a change of an app may take.
 	adminLimit = 10 * time.Second
-	// countLimit bounds how long an answer waits until a change counts here.
-	countLimit = time.Second
 	// changeTries is how often a change is made anew of which another one got ahead.
 	changeTries = 3
 )
@@ -125,7 +123,6 @@ func (a *API) create(w http.ResponseWriter, r *http.Request, by tenant.Actor) er
 	if err != nil {
 		return a.taken(r.Context(), err, asked.name, slug)
 	}
-	a.settle(r.Context(), made.Slug)
 	w.Header().Set("Location", base+"/"+made.Slug)
 	write(w, http.StatusCreated, data(show(made)))
 	return nil
@@ -224,7 +221,6 @@ func (a *API) change(ctx context.Context, by tenant.Actor, app *tenant.App, aske
 	if err != nil {
 		return nil, a.taken(ctx, err, asked.name, slug)
 	}
-	a.settle(ctx, slug)
 	return changed, nil
 }
 
@@ -240,17 +236,6 @@ func (a *API) remove(w http.ResponseWriter, r *http.Request, by tenant.Actor) er
 	if err != nil {
 		return err
 	}
-	a.settle(r.Context(), app.Slug)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-// settle waits until a change counts on this node, so that the next request finds
-// it. It has been made anyway: if that takes long, the next request may be early.
-func (a *API) settle(ctx context.Context, slug string) {
-	ctx, cancel := context.WithTimeout(ctx, countLimit)
-	defer cancel()
-	if err := a.Store.Await(ctx, slug); err != nil {
-		a.Log.Warn("a change of an app does not count here yet", "app", slug, "err", err)
-	}
 }

@@ -270,7 +270,7 @@ func TestActive(t *testing.T) {
 			t.Errorf("woken it is %+v", a)
 		}
 		served := r.directory.BySlug("sleepy-app")
-		if served == nil || !served.AllowsOrigin("http://a.example:3000") || !served.AllowsOrigin("https://b.example") || served.AllowsOrigin("http://b.example") || served.AllowsOrigin("https://c.example") {
+		if served == nil || !served.AllowsOrigin("http://a.example:3000", "rt.example") || !served.AllowsOrigin("https://b.example", "rt.example") || served.AllowsOrigin("http://b.example", "rt.example") || served.AllowsOrigin("https://c.example", "rt.example") {
 			t.Errorf("served is %+v", served)
 		}
 		for body, want := range map[string][]string{

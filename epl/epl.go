@@ -33,7 +33,6 @@ type Store interface {
 	Update(ctx context.Context, by tenant.Actor, slug string, c *tenant.Change, revision uint64) (*tenant.App, error)
 	Rename(ctx context.Context, by tenant.Actor, slug, to string, c *tenant.Change, revision uint64) (*tenant.App, error)
 	Delete(ctx context.Context, by tenant.Actor, slug string, revision uint64) error
-	Await(ctx context.Context, slug string) error
 }
 
 // An Operator recognizes who may administer the server: an auth.Operator.

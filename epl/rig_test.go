@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -118,7 +119,7 @@ func newRig(t *testing.T) *rig {
 		h.Close()
 	})
 	r.hub = &heard{Hub: h}
-	r.store = tenant.New(tenant.Config{Records: e, Keys: keys, Live: live, Log: log})
+	r.store = tenant.New(tenant.Config{Records: e, Keys: keys, Live: live, Settle: time.Second, Log: log})
 	r.serve(epl.Deps{
 		Hub: r.hub, Apps: r.directory, Store: r.store, Operator: r.operator, Log: log, Ready: func() error { return r.stopping },
 		Gate:   auth.NewGate(auth.GateConfig{Client: client, Log: log}),

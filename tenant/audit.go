@@ -46,11 +46,14 @@ type Entry struct {
 	Before  *App   `json:"before,omitempty"`
 	After   *App   `json:"after,omitempty"`
 	Outcome string `json:"outcome"`
+	// written is the revision of the app's record that it wrote.
+	written uint64
 }
 
 func auditKey(id string) hub.Key { return hub.Key{"app.audit", id} }
 
-// audited does something that stands in the audit trail before it begins.
+// audited does something that stands in the audit trail before it begins, and
+// waits until it counts.
 func (s *Store) audited(ctx context.Context, e *Entry, do func() error) error {
 	e.At, e.Outcome = time.Now().UTC(), Begun
 	// The newest come first, as records are listed by their keys.
@@ -71,6 +74,9 @@ func (s *Store) audited(ctx context.Context, e *Entry, do func() error) error {
 		s.log.Error("the outcome of an admin action is not in the audit trail", "action", e.Action, "app", e.App, "outcome", e.Outcome, "err", err)
 	}
 	s.log.Info("admin action", "action", e.Action, "app", e.App, "owner", e.Owner, "by", e.By.Name, "address", e.By.Address, "outcome", e.Outcome)
+	if failed == nil {
+		s.counts(ctx, e.App, e.written)
+	}
 	return failed
 }
 

@@ -54,7 +54,11 @@ func (s *Store) Rename(ctx context.Context, by Actor, slug, to string, c *Change
 		return nil, err
 	}
 	e := &Entry{By: by, Action: "rename", App: slug, Before: before.Public(), After: after.Public()}
-	return after, s.audited(ctx, e, func() error { return s.move(ctx, before, after) })
+	return after, s.audited(ctx, e, func() error {
+		err := s.move(ctx, before, after)
+		e.written = after.Revision
+		return err
+	})
 }
 
 // move writes after under its slug, and before no more.
@@ -100,7 +104,7 @@ func (s *Store) free(ctx context.Context, slug string, reuse bool) (revision uin
 	case was.App != nil:
 		dry, err = was.From.Dry, s.turnAway(ctx, slug, was.From)
 	case was.To != "":
-		dry, err = was.Dry, s.settle(ctx, was.To, slug)
+		dry, err = was.Dry, s.complement(ctx, was.To, slug)
 	default:
 		dry = was.Dry
 	}
@@ -137,9 +141,9 @@ func (s *Store) turnAway(ctx context.Context, slug string, from *arrival) error 
 	return changed(err)
 }
 
-// settle writes an app that came to slug as one like any other, if that is still
-// to be done.
-func (s *Store) settle(ctx context.Context, slug, from string) error {
+// complement writes an app that came to slug as one like any other, if that is
+// still to be done.
+func (s *Store) complement(ctx context.Context, slug, from string) error {
 	r, err := s.records.Get(ctx, appKey(slug))
 	if err != nil || r.Revision == 0 {
 		return err

@@ -20,7 +20,10 @@ type Config struct {
 	Keys    *Keyring
 	// Live says what of an app fits beside the others.
 	Live *Live
-	Log  *slog.Logger
+	// Settle is how long a change waits at the most until it counts on this node, so
+	// that who made it can go on here; 0 does not wait.
+	Settle time.Duration
+	Log    *slog.Logger
 }
 
 // A Store makes and changes apps. It is safe for concurrent use, on all nodes.
@@ -32,12 +35,13 @@ type Store struct {
 	records hub.Records
 	keys    *Keyring
 	live    *Live
+	settle  time.Duration
 	log     *slog.Logger
 }
 
 // New makes a store.
 func New(c Config) *Store {
-	return &Store{records: c.Records, keys: c.Keys, live: c.Live, log: c.Log}
+	return &Store{records: c.Records, keys: c.Keys, live: c.Live, settle: c.Settle, log: c.Log}
 }
 
 func appKey(slug string) hub.Key { return hub.Key{"app", slug} }
@@ -146,14 +150,17 @@ const listPage = 200
 // there is none. The one of slug but does not count.
 func (s *Store) Named(name, but string) string { return s.live.named(name, but) }
 
-// Await waits until what was done to the app of a slug before counts on this node,
-// or the context ends.
-func (s *Store) Await(ctx context.Context, slug string) error {
-	r, err := s.records.Get(ctx, appKey(slug))
-	if err != nil {
-		return err
+// counts waits until a change counts on this node. It has been made anyway: if
+// that takes long, who made it may be early.
+func (s *Store) counts(ctx context.Context, slug string, revision uint64) {
+	if s.settle <= 0 || revision == 0 {
+		return
 	}
-	return s.live.await(ctx, r.Revision)
+	ctx, cancel := context.WithTimeout(ctx, s.settle)
+	defer cancel()
+	if err := s.live.await(ctx, revision); err != nil {
+		s.log.Warn("a change of an app does not count here yet", "app", slug, "err", err)
+	}
 }
 
 // A Draft is an app that is to be made. ID, Created, Updated and Revision are
@@ -184,7 +191,7 @@ func (s *Store) Create(ctx context.Context, by Actor, d *Draft) (*App, error) {
 	e := &Entry{By: by, Action: "create", App: a.Slug, After: a.Public()}
 	err := s.audited(ctx, e, func() error {
 		err := s.insert(ctx, a, d.Reuse)
-		e.AppID, e.After.ID = a.ID, a.ID
+		e.AppID, e.After.ID, e.written = a.ID, a.ID, a.Revision
 		return err
 	})
 	return a, err
@@ -287,7 +294,11 @@ func (s *Store) change(ctx context.Context, by Actor, action, slug string, revis
 		return nil, err
 	}
 	e := &Entry{By: by, Action: action, App: slug, Before: before.Public(), After: after.Public()}
-	return after, s.audited(ctx, e, func() error { return s.put(ctx, after, before.Revision) })
+	return after, s.audited(ctx, e, func() error {
+		err := s.put(ctx, after, before.Revision)
+		e.written = after.Revision
+		return err
+	})
 }
 
 // Delete ends an app: who is connected is closed, and its keys are of no use any
@@ -301,8 +312,9 @@ func (s *Store) Delete(ctx context.Context, by Actor, slug string, revision uint
 	if revision != 0 && revision != before.Revision {
 		return errChanged
 	}
-	return s.audited(ctx, &Entry{By: by, Action: "delete", App: slug, Before: before.Public()}, func() error {
-		_, err := s.write(ctx, slug, &stored{Deleted: true, Dry: before.isDry()}, before.Revision)
+	e := &Entry{By: by, Action: "delete", App: slug, Before: before.Public()}
+	return s.audited(ctx, e, func() (err error) {
+		e.written, err = s.write(ctx, slug, &stored{Deleted: true, Dry: before.isDry()}, before.Revision)
 		return err
 	})
 }
