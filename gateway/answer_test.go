@@ -122,6 +122,8 @@ func TestProxyAnswers(t *testing.T) {
 		{"join of one name", "$connect", `{"statusCode":200,"join":"room"}`, Answer{}},
 		{"join of an empty name", "$connect", `{"statusCode":200,"join":[""]}`, Answer{}},
 		{"join of too much", "$connect", `{"statusCode":200,"join":[` + strings.Repeat(`"a",`, maxChannels) + `"a"]}`, Answer{}},
+		{"envelope", "$connect", `{"statusCode":200,"envelope":true}`, Answer{Status: 200, Envelope: true}},
+		{"envelope of text", "$connect", `{"statusCode":200,"envelope":"true"}`, Answer{}},
 		{"leave of a number", "$connect", `{"statusCode":200,"leave":[1]}`, Answer{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -15,6 +15,9 @@ func Compile(g *earshot.Gateway) (*API, error) {
 	if a.selection, err = parseExpression(g.RouteSelection); err != nil {
 		return nil, fmt.Errorf("API %s: routeSelectionExpression: %w", g.ID, err)
 	}
+	if g.Region != "" && !isRegion(g.Region) {
+		return nil, fmt.Errorf("API %s: region: %q is none", g.ID, g.Region)
+	}
 	for i := range g.Routes {
 		a.longest = max(a.longest, len(g.Routes[i].Key))
 	}

@@ -27,6 +27,7 @@ func TestCompileRefuses(t *testing.T) {
 		change func(*earshot.Gateway)
 	}{
 		{"routeSelectionExpression", func(g *earshot.Gateway) { g.RouteSelection = "$x" }},
+		{"region", func(g *earshot.Gateway) { g.Region = "x.example.com/" }},
 		{"stage prod is there twice", func(g *earshot.Gateway) { g.Stages = append(g.Stages, g.Stages[0]) }},
 		{"route $default is there twice", func(g *earshot.Gateway) { g.Routes = append(g.Routes, earshot.GatewayRoute{Key: "$default"}) }},
 		{"does not begin with $", func(g *earshot.Gateway) { g.Routes[3].Key = "$own" }},

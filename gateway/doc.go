@@ -66,5 +66,6 @@
 // # Earshot's own members of an answer
 //
 // An integration's answer may have "join" and "leave": arrays of up to 100 names of
-// channels that the connection is to hear from then on, or no more.
+// channels that the connection is to hear from then on, or no more. "envelope" says
+// whether what it hears there comes with its names.
 package gateway

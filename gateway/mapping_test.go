@@ -293,6 +293,7 @@ func TestTargets(t *testing.T) {
 	for _, uri := range []string{
 		"", "a b", "a/b", "fn:", ":fn", "a:b:c:d:e", "arn:aws:sqs:eu-west-1:123456789012:q", "arn:aws:lambda:eu-west-1:123456789012:layer:x",
 		"arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/" + arn, "http://backend/", "fn\r\nx", strings.Repeat("x", 141), arn + ":1:2",
+		"arn:aws:lambda:example.com/:123456789012:function:fn", "arn:aws:lambda:a b:123456789012:function:fn",
 	} {
 		if got, err := functionTarget(uri); err == nil {
 			t.Errorf("%q is taken for %+v", uri, got.Function)

@@ -48,6 +48,9 @@ func functionTarget(uri string) (*Target, error) {
 	default:
 		return nil, fmt.Errorf("%q is no function's ARN", uri)
 	}
+	if f.Region != "" && !isRegion(f.Region) {
+		return nil, fmt.Errorf("%q names no region", uri)
+	}
 	if strings.HasSuffix(uri, ":") || !isFunctionName(f.Name) || f.Qualifier != "" && !isFunctionName(strings.TrimPrefix(f.Qualifier, "$")) {
 		return nil, fmt.Errorf("%q is no function's ARN or name", uri)
 	}
@@ -61,6 +64,17 @@ func isFunctionName(s string) bool {
 		}
 	}
 	return s != "" && len(s) <= 140
+}
+
+// isRegion reports whether a text can be a region's name, which becomes a part of
+// addresses.
+func isRegion(s string) bool {
+	for i := range len(s) {
+		if !isAlphanumeric(s[i]) && s[i] != '-' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 32
 }
 
 // checkURL reports why an address cannot be called.

@@ -27,8 +27,8 @@
 // A call ends after the integration's timeout, or an authorizer's 10 seconds,
 // whether it is the connection, the answer's head or its body that does not come.
 // An answer may have 6 MB from a function, 1 MB from HTTP_EVENT, 128 KB where it is
-// for a client, and 8 KB from an authorizer; where nobody is to have it, it is not
-// read. All answers that are held at one time may have 256 MB. Redirects are not
+// for a client, and 8 KB from an authorizer; where nobody is to have it, its head is
+// enough. All answers that are held at one time may have 256 MB. Redirects are not
 // followed, and the environment's proxies are not used. Nothing is sent twice, but a
 // GET, HEAD or OPTIONS on a connection that turns out to be gone, as HTTP has it.
 //

@@ -34,8 +34,10 @@ const (
 	maxEventAnswer    = 1 << 20
 	// unread is of an answer that nobody is to have.
 	unread = -1
-	// maxDrained is what is read of such a one, to use the connection again.
+	// maxDrained is what is read of such a one, to use the connection again, and
+	// drainTime how long.
 	maxDrained = 64 << 10
+	drainTime  = 100 * time.Millisecond
 	// maxHeld is how much of answers may be held by all calls together, beyond the
 	// first heldFree of each.
 	maxHeld  = 256 << 20
@@ -102,16 +104,21 @@ func newRequest(ctx context.Context, r *gateway.Request) (*http.Request, error) 
 }
 
 func (c *call) exchange(client *http.Client, req *http.Request, limit int64) (*answer, error) {
-	resp, err := client.Do(req)
+	ctx, cancel := context.WithCancel(req.Context())
+	defer cancel()
+	resp, err := client.Do(req.WithContext(ctx))
 	if err != nil {
 		return nil, failure(req.Context(), err)
 	}
 	defer resp.Body.Close()
 	got := &answer{status: resp.StatusCode, header: resp.Header}
-	if limit == unread {
-		if resp.StatusCode != http.StatusSwitchingProtocols {
-			_, _ = io.CopyN(io.Discard, resp.Body, maxDrained)
-		}
+	switch {
+	case resp.StatusCode == http.StatusSwitchingProtocols:
+		return got, nil // to what, nobody here knows
+	case limit == unread:
+		enough := time.AfterFunc(drainTime, cancel)
+		_, _ = io.CopyN(io.Discard, resp.Body, maxDrained)
+		enough.Stop()
 		return got, nil
 	}
 	if got.body, err = c.read(resp.Body, limit); err != nil {
@@ -210,6 +217,9 @@ func functionURL(f *earshot.GatewayFunction, fn *gateway.Function, region string
 	name, base := fn.Name, f.Endpoint
 	if base == "" {
 		base = "https://lambda." + region + ".amazonaws.com"
+		if strings.HasPrefix(fn.ARN, "arn:aws-cn:") {
+			base += ".cn"
+		}
 		if strings.HasPrefix(fn.ARN, "arn:") {
 			name = strings.TrimSuffix(fn.ARN, ":"+fn.Qualifier)
 		}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -109,7 +110,9 @@ func TestBadBackends(t *testing.T) {
 		{"answers garbage", "HTTP_EVENT", serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }), gateway.Malformed},
 		{"answers nothing", "HTTP_EVENT", serve(t, func(http.ResponseWriter, *http.Request) {}), gateway.Malformed},
 		{"fails", "HTTP_EVENT", serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }), gateway.Raised},
-		{"leads elsewhere", "HTTP_EVENT", serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://example.com/", http.StatusTemporaryRedirect) }), gateway.Raised},
+		{"leads elsewhere", "HTTP_EVENT", serve(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://example.com/", http.StatusTemporaryRedirect)
+		}), gateway.Raised},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -243,6 +246,21 @@ func TestConnectionsAreReused(t *testing.T) {
 	}
 	if n := opened.Load(); n != 1 {
 		t.Errorf("%d connections were opened", n)
+	}
+}
+
+// TestNobodyWaitsForWhatNobodyIsToHave: where the answer is for nobody, its head
+// is enough.
+func TestNobodyWaitsForWhatNobodyIsToHave(t *testing.T) {
+	for name, head := range map[string]string{"a length": "Content-Length: 100", "chunks": "Transfer-Encoding: chunked"} {
+		url := raw(t, func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"+head+"\r\n\r\n") })
+		r := newRig(t, Config{}, setup{integration: earshot.GatewayIntegration{Type: earshot.HTTPProxy, URI: url}})
+		for _, key := range []string{"$connect", "$default", "$disconnect"} {
+			begun := time.Now()
+			if _, err := r.integrate(key); err != nil || time.Since(begun) > gateway.DefaultTimeout/2 {
+				t.Errorf("%s, %s: %v after %v", name, key, err, time.Since(begun))
+			}
+		}
 	}
 }
 

@@ -191,6 +191,7 @@ func TestFunctionURLs(t *testing.T) {
 		{"http://localhost:4566", arn + ":live", "http://localhost:4566/2015-03-31/functions/fn/invocations?Qualifier=live"},
 		{"http://localhost:4566/base", "fn:$LATEST", "http://localhost:4566/base/2015-03-31/functions/fn/invocations?Qualifier=%24LATEST"},
 		{"http://localhost:9000/2015-03-31/functions/function/invocations", arn, "http://localhost:9000/2015-03-31/functions/function/invocations"},
+		{"", "arn:aws-cn:lambda:cn-north-1:1:function:fn", "https://lambda.cn-north-1.amazonaws.com.cn/2015-03-31/functions/arn%3Aaws-cn%3Alambda%3Acn-north-1%3A1%3Afunction%3Afn/invocations"},
 		{"", "fn", "https://lambda.us-east-1.amazonaws.com/2015-03-31/functions/fn/invocations"},
 		{"", arn + ":live", "https://lambda.eu-west-1.amazonaws.com/2015-03-31/functions/arn%3Aaws%3Alambda%3Aeu-west-1%3A123456789012%3Afunction%3Afn/invocations?Qualifier=live"},
 	} {
