@@ -96,8 +96,21 @@ func (s *stack) parts(r *resource, g *earshot.Gateway) {
 		}
 		p.rest()
 	}
+	s.settings(r, g)
 	s.keys(r, g)
 	s.functions(g)
+}
+
+// settings leaves out limits of routes that there are not.
+func (s *stack) settings(r *resource, g *earshot.Gateway) {
+	for _, stage := range g.Stages {
+		for _, key := range sortedKeys(stage.Routes) {
+			if !slices.ContainsFunc(g.Routes, func(route earshot.GatewayRoute) bool { return route.Key == key }) {
+				s.find(r, "The stage %s limits the route %s, which there is not.", stage.Name, key)
+				delete(stage.Routes, key)
+			}
+		}
+	}
 }
 
 func (s *stack) stage(p *reader) earshot.GatewayStage {

@@ -126,6 +126,7 @@ func TestSAM(t *testing.T) {
 		"Chat (AWS::Serverless::WebSocketApi): Request models are out: messages are not validated.",
 		"Rest (AWS::Serverless::Api): This is no WebSocket API, and is left out.",
 		"ChatsayRoute (AWS::ApiGatewayV2::Route): There is no AWS::ApiGatewayV2::RouteResponse of it: what its integration answers does not go to the client, as on AWS.",
+		"Chat (AWS::ApiGatewayV2::Api): The stage prod limits the route nowhere, which there is not.",
 		"Judge (AWS::Serverless::Function): It is run by the package aws-lambda-ric: `npm install aws-lambda-ric` in functions/judge.",
 		"Judge (AWS::Serverless::Function): Layers: They are not there: the function has its own directory alone.",
 		"Door (AWS::Serverless::Function): There is neither a Go program nor an executable in functions/door yet.",
@@ -133,11 +134,12 @@ func TestSAM(t *testing.T) {
 		"Say (AWS::Serverless::Function): Layers: They are not there: the function has its own directory alone.",
 		"Legacy (AWS::Serverless::Function): It is called at AWS Lambda, since its code lies in S3. Give it an access_key_id and secret_access_key, or a source, a command or another endpoint.",
 		"The function elsewhere is not in the template: it is called at AWS Lambda. Give it an access_key_id and secret_access_key, or a source, a command or another endpoint.",
+		"Worker (AWS::Serverless::Function): There is neither a Go program nor an executable in functions/worker yet.",
 		"Site (AWS::ApiGatewayV2::Api): An API of the type \"HTTP\" is no WebSocket API, and is left out with its routes.",
-		"Idle (AWS::Serverless::Function): No route calls it: it is not run here.",
+		"Idle (AWS::Serverless::Function): No route calls it, and no variable of a function that one calls names it: it is not run here.",
 	}, earshot.Gateway{
 		ID: chat, RouteSelection: "$request.body.action", Region: "us-east-1", Account: "000000000000", Hosts: []string{"ws.example.com"},
-		Stages: []earshot.GatewayStage{{Name: "prod", Variables: map[string]string{"tier": "one"}, Default: earshot.GatewayThrottle{Rate: 3, Burst: 7}}},
+		Stages: []earshot.GatewayStage{{Name: "prod", Variables: map[string]string{"tier": "one"}, Routes: map[string]earshot.GatewayThrottle{"say": {Rate: 9}}, Default: earshot.GatewayThrottle{Rate: 3, Burst: 7}}},
 		Routes: []earshot.GatewayRoute{
 			{Key: "$connect", Target: "integrations/ChatconnectIntegration", AuthorizationType: "CUSTOM", AuthorizerID: "ChatAuthorizer"},
 			{Key: "say", Target: "integrations/ChatsayIntegration"},
@@ -160,11 +162,12 @@ func TestSAM(t *testing.T) {
 			},
 			{
 				Name: "Door", Source: "functions/door", Handler: "bootstrap", MemoryMB: 256,
-				Environment: map[string]string{"LEVEL": "debug", "REGION": "us-east-1", "API": chat, "STAGE": "prod"},
+				Environment: map[string]string{"LEVEL": "debug", "REGION": "us-east-1", "API": chat, "STAGE": "prod", "WORKER": uri("Worker")},
 			},
 			say,
 			{Name: "Legacy", Endpoint: aws, Handler: "a.B::c", MemoryMB: 256},
 			{Name: "elsewhere", Endpoint: aws},
+			{Name: "Worker", Source: "functions/worker", Handler: "bootstrap", MemoryMB: 256, Environment: map[string]string{"LEVEL": "info", "REGION": "us-east-1"}},
 		},
 	}, earshot.Gateway{
 		ID: bare, RouteSelection: "$request.body.kind", Region: "us-east-1", Account: "000000000000", ManagementDomain: bare + ".execute-api.us-east-1.amazonaws.com",

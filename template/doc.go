@@ -35,7 +35,9 @@
 // Functions for Node.js and Python are run by the runtime interface clients that
 // AWS publishes for them. A function that cannot be run here, since its code lies
 // in S3 or its runtime is another, is called at AWS Lambda in the region of the
-// Options; a Finding says so. Options.Endpoint calls all functions elsewhere.
+// Options; a Finding says so. Options.Endpoint calls all functions elsewhere. An API
+// has the functions that its integrations and authorizers call, and those that
+// these name in their variables, as functions do that invoke others.
 //
 // A template says which programs are run, so one is trusted like a program.
 //

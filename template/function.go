@@ -8,11 +8,15 @@ import (
 	"github.com/earshot-io/earshot/gateway"
 )
 
-// functions adds those that the API's integrations and authorizers call.
+// functions adds those that the API's integrations and authorizers call, and those
+// that these name in their variables, to call them.
 func (s *stack) functions(g *earshot.Gateway) {
-	for _, name := range s.called(g) {
+	names := s.called(g)
+	for i := 0; i < len(names); i++ {
+		name := names[i]
 		if r := s.functionNamed(name); r != nil {
 			g.Functions = append(g.Functions, s.function(r, name))
+			names = s.alsoInvoked(names)
 			continue
 		}
 		f := earshot.GatewayFunction{Name: name, Endpoint: s.Endpoint}
@@ -22,6 +26,16 @@ func (s *stack) functions(g *earshot.Gateway) {
 		}
 		g.Functions = append(g.Functions, f)
 	}
+}
+
+// alsoInvoked adds the functions that were invoked.
+func (s *stack) alsoInvoked(names []string) []string {
+	for _, resource := range s.invoked {
+		if id, err := s.id(s.resources[resource]); err == nil && !slices.Contains(names, id) {
+			names = append(names, id)
+		}
+	}
+	return names
 }
 
 // called are the names of the functions that an API calls, in the order in which
@@ -87,6 +101,7 @@ func (s *stack) lambda() string {
 // function makes one of the template's.
 func (s *stack) function(r *resource, name string) earshot.GatewayFunction {
 	p := s.reader(r)
+	s.invoked = nil
 	made := earshot.GatewayFunction{
 		Name: name, Handler: p.text("Handler"), TimeoutSeconds: p.number("Timeout"), MemoryMB: p.number("MemorySize"), Copies: p.number("ReservedConcurrentExecutions"),
 	}
@@ -208,7 +223,7 @@ func (s *stack) strays(all []earshot.Gateway) {
 		if !slices.ContainsFunc(all, func(g earshot.Gateway) bool {
 			return slices.ContainsFunc(g.Functions, func(f earshot.GatewayFunction) bool { return f.Name == id })
 		}) {
-			s.find(r, "No route calls it: it is not run here.")
+			s.find(r, "No route calls it, and no variable of a function that one calls names it: it is not run here.")
 		}
 	}
 }

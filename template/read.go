@@ -108,6 +108,8 @@ type stack struct {
 	// missed are resources that are not made here and that something evaluated since
 	// it was emptied refers to.
 	missed []string
+	// invoked are functions that variables of the one at hand name: it may call them.
+	invoked []string
 
 	steps, bytes, depth int
 	wrong               []error

@@ -137,7 +137,7 @@ func (s *stack) ref(name string) (*node, error) {
 	if v, ok := s.Set[name]; ok {
 		return textNode(v), nil
 	}
-	s.miss(r)
+	s.refer(r)
 	id, err := s.id(r)
 	return textNode(id), err
 }
@@ -326,6 +326,7 @@ func (s *stack) attribute(name, attribute string) (*node, error) {
 	if v, ok := s.Set[name]; ok {
 		id = v
 	}
+	s.refer(r)
 	switch {
 	case isFunction(r) && attribute == "Arn":
 		return textNode(s.arn("lambda", "function:"+id)), nil
@@ -335,7 +336,6 @@ func (s *stack) attribute(name, attribute string) (*node, error) {
 		suffix, _ := s.pseudo("AWS::URLSuffix")
 		return textNode("wss://" + id + ".execute-api." + s.Region + "." + suffix.text), nil
 	}
-	s.miss(r)
 	return textNode(s.standIn(r, id, attribute)), nil
 }
 
@@ -373,9 +373,12 @@ func (r *resource) made() bool {
 	return slices.ContainsFunc(needless, func(prefix string) bool { return strings.HasPrefix(r.kind, prefix) })
 }
 
-// miss remembers what is referred to and not made here.
-func (s *stack) miss(r *resource) {
-	if !r.made() && !slices.Contains(s.missed, r.name) {
+// refer remembers what is referred to: functions, and what is not made here.
+func (s *stack) refer(r *resource) {
+	switch {
+	case isFunction(r):
+		s.invoked = append(s.invoked, r.name)
+	case !r.made() && !slices.Contains(s.missed, r.name):
 		s.missed = append(s.missed, r.name)
 	}
 }
