@@ -42,7 +42,8 @@ func hostFailure(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if failed := functionError(err); failed != nil {
+	var failed *gateway.FunctionError
+	if errors.As(err, &failed) {
 		return &gateway.Failure{Kind: gateway.Raised, Err: failed}
 	}
 	if ctx.Err() != nil {
@@ -58,19 +59,6 @@ func hostFailure(ctx context.Context, err error) error {
 		kind = gateway.TimedOut
 	}
 	return &gateway.Failure{Kind: kind, Err: err}
-}
-
-// functionError finds what a function said in an error, nil if it said nothing.
-func functionError(err error) *gateway.FunctionError {
-	var failed *gateway.FunctionError
-	if errors.As(err, &failed) {
-		return failed
-	}
-	var other interface{ FunctionError() []byte }
-	if errors.As(err, &other) {
-		return readError(other.FunctionError())
-	}
-	return nil
 }
 
 // invoke calls a function by Lambda's Invoke.

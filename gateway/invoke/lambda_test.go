@@ -223,7 +223,6 @@ func TestARNsAreSigned(t *testing.T) {
 
 // TestHosted are functions that the server runs.
 func TestHosted(t *testing.T) {
-	own := hostError{[]byte(`{"errorMessage":"boom","errorType":"T"}`)}
 	for _, test := range []struct {
 		name string
 		err  error
@@ -231,7 +230,6 @@ func TestHosted(t *testing.T) {
 	}{
 		{"ok", nil, 0},
 		{"raises", &gateway.FunctionError{Message: "boom"}, gateway.Raised},
-		{"raises, by the host's own error", own, gateway.Raised},
 		{"missing", &earshot.Error{Code: earshot.NotFound}, gateway.Misconfigured},
 		{"late", &earshot.Error{Code: earshot.Timeout}, gateway.TimedOut},
 		{"busy", &earshot.Error{Code: earshot.Limited}, gateway.Overloaded},
@@ -264,11 +262,6 @@ func TestHosted(t *testing.T) {
 	_, err := r.integrate("$default")
 	wantKind(t, err, gateway.Misconfigured)
 }
-
-type hostError struct{ payload []byte }
-
-func (e hostError) Error() string         { return "failed" }
-func (e hostError) FunctionError() []byte { return e.payload }
 
 // TestHostedTimeout is the integration's own, whatever the host says.
 func TestHostedTimeout(t *testing.T) {
