@@ -23,6 +23,9 @@ type gateways struct {
 // addGateways takes the app's APIs. An app may use its own host for one of them,
 // but no two of its APIs have the same id or host.
 func (p *part) addGateways() error {
+	if len(p.app.Gateways) == 0 {
+		return nil // as most have: no maps for those
+	}
 	p.gateways = gateways{map[string]gateway{}, map[string]gateway{}}
 	for i := range p.app.Gateways {
 		g := &p.app.Gateways[i]
