@@ -31,7 +31,7 @@ func TestApps(t *testing.T) {
 		if made.ID != 1 || made.Name != "Foo App" || made.Slug != "foo-app" || !made.Active || !uuid.MatchString(made.Key) || !uuid.MatchString(made.Secret) || made.Key == made.Secret {
 			t.Errorf("it is %+v", made)
 		}
-		if a := r.directory.BySlug("foo-app"); a == nil || a.Key != made.Key || a.Secrets[0] != made.Secret || a.ID != made.ID {
+		if a := r.directory.BySlug("foo-app"); a == nil || a.Key != made.Key || a.Secrets[0] != made.Secret || a.ID != made.ID || len(a.SigningKeys)+len(a.PublishSums) != 0 {
 			t.Errorf("served is %+v as soon as it is answered", a)
 		}
 		other := r.made("Another app")
@@ -333,8 +333,11 @@ func TestOtherApps(t *testing.T) {
 func TestAudit(t *testing.T) {
 	on(t, func(t *testing.T, r *rig) {
 		a := r.made("Some app")
+		time.Sleep(time.Millisecond) // entries are in the order of their time
 		r.answered(request{method: "PUT", path: apps + "/some-app", kind: form, body: "app[name]=Other app"}, 200)
+		time.Sleep(time.Millisecond)
 		r.answered(request{method: "PUT", path: apps + "/other-app", kind: form, body: "app[host]=x.example"}, 200)
+		time.Sleep(time.Millisecond)
 		r.want(request{method: "DELETE", path: apps + "/other-app"}, 204, "")
 		all, _, err := r.store.Audit(t.Context(), "", 100)
 		if err != nil {

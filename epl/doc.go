@@ -73,6 +73,10 @@
 //   - A new app has a key and a secret and no other keys. Reading it shows the
 //     secret, as the protocol has it; that is not in the audit trail, and whatever
 //     changes is.
+//   - The operator alone is let in here, as in the original. Owners of single apps
+//     use the other admin API.
+//   - A scope may have colons. A Phoenix topic says its app by its second part, so
+//     that such a topic is heard by who connects to the app by its path or host.
 //   - A change is answered when it counts on this node, a second later at the most.
 //   - A rename closes the app's connections, since their topics are no more.
 //   - Of two changes of the same app at once both are done, one after another.

@@ -96,6 +96,7 @@ func messageOf(app *earshot.App, p params) (*earshot.Message, error) {
 		return nil, err
 	}
 	m := &earshot.Message{Channel: Channel(scope, app.Slug), Event: Event(topic, event), Kind: earshot.JSON, Data: payload}
+	m.Store = app.Replayed(m.Channel)
 	switch {
 	case len(m.Event) > maxEvent:
 		return nil, wrong(http.StatusUnprocessableEntity, "event", "should be at most 255 byte(s) with the topic")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -230,6 +232,20 @@ func TestRequireTLS(t *testing.T) {
 		r.want(q, 403, `{"errors":{"detail":"this app is reached over TLS only: use https:// or wss://"}}`)
 		q.headers = []string{"Secure: yes"}
 		r.want(q, 200, "{}")
+	})
+}
+
+// TestNoMasterKey: where secrets cannot be kept, no app can be made, and that is
+// not the client's fault.
+func TestNoMasterKey(t *testing.T) {
+	on(t, func(t *testing.T, r *rig) {
+		store := tenant.New(tenant.Config{Records: r.records, Live: r.live, Log: slog.New(slog.DiscardHandler)})
+		r.serve(epl.Deps{Hub: r.hub, Apps: r.directory, Store: store, Operator: r.operator, Ready: func() error { return nil }, Log: slog.New(slog.DiscardHandler)})
+		resp := r.do(request{method: "POST", path: apps, kind: form, body: "app[name]=Some app"})
+		text, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(text), "it has no master key") {
+			t.Errorf("%d %s, %v", resp.StatusCode, text, err)
+		}
 	})
 }
 

@@ -41,6 +41,8 @@ type rig struct {
 	store     *tenant.Store
 	operator  *auth.Operator
 	log       *bytes.Buffer
+	records   *mem.Engine
+	live      *tenant.Live
 	stopping  error
 }
 
@@ -118,7 +120,7 @@ func newRig(t *testing.T) *rig {
 		_ = e.Close(context.Background())
 		h.Close()
 	})
-	r.hub = &heard{Hub: h}
+	r.hub, r.records, r.live = &heard{Hub: h}, e, live
 	r.store = tenant.New(tenant.Config{Records: e, Keys: keys, Live: live, Settle: time.Second, Log: log})
 	r.serve(epl.Deps{
 		Hub: r.hub, Apps: r.directory, Store: r.store, Operator: r.operator, Log: log, Ready: func() error { return r.stopping },
