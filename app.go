@@ -170,6 +170,15 @@ func (a *App) Rule(channel string) *Rule {
 	return &topicRule
 }
 
+// Replayed is how long what is published to a channel has to be stored, where
+// nothing else says so, for those who join it later (Replay); 0 for not at all.
+func (a *App) Replayed(channel string) time.Duration {
+	if a.Replay.Size <= 0 || a.Rule(channel).Live {
+		return 0
+	}
+	return a.Replay.For
+}
+
 // What channels are where no rule says it. Nobody changes them.
 var (
 	loggedRule Rule

@@ -3,6 +3,7 @@ package earshot
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestCheckChannel(t *testing.T) {
@@ -35,6 +36,19 @@ func FuzzCheckChannel(f *testing.F) {
 			t.Errorf("%q was taken", name)
 		}
 	})
+}
+
+// TestReplayed is what is stored for those who join later.
+func TestReplayed(t *testing.T) {
+	replays := &App{Slug: "a", Replay: Replay{Size: 1, For: time.Hour}, Rules: []Rule{{Channel: Glob("room:log*")}}}
+	for channel, want := range map[string]time.Duration{"room:log": time.Hour, "room:live": 0, "logged": time.Hour} {
+		if got := replays.Replayed(channel); got != want {
+			t.Errorf("%q is stored for %v", channel, got)
+		}
+		if got := (&App{Slug: "a", Rules: replays.Rules}).Replayed(channel); got != 0 {
+			t.Errorf("%q is stored for %v in an app without a replay", channel, got)
+		}
+	}
 }
 
 // TestRuleOfNone is what channels are where no rule says it.

@@ -12,7 +12,7 @@ import (
 // secrets, the newest first, and its key where it accepts tokens that are signed
 // with that. Each verifies with HMAC, by the hash that a token names.
 func sharedKeys(a *earshot.App) []*key {
-	all := make([]*key, 0, len(a.Secrets)+1)
+	var all []*key
 	for _, s := range a.Secrets {
 		if s != "" {
 			all = append(all, &key{kind: algorithm{family: "HS"}, secret: []byte(s)})

@@ -89,6 +89,8 @@ func refusedJoin(err, token error) []byte {
 		return because("join crashed")
 	case earshot.AsError(err).Reason == "CHANNEL_NAME":
 		return because(unmatched)
+	case earshot.AsError(err).Reason == "LIMIT_CHANNELS":
+		return because(errTooMany.Text) // the app's own limit
 	case code != earshot.Forbidden || earshot.AsError(err).Reason != "":
 		return because(reasonOf(err))
 	case token != nil:

@@ -83,10 +83,8 @@ func (a *asked) replay(app *earshot.App, channel string, now time.Time) *hub.Rep
 // keeping says that what is pushed to a channel is stored as long as its app
 // replays it.
 func keeping(app *earshot.App, channel string) (g earshot.Grant, ok bool) {
-	if app.Replay.Size <= 0 || app.Replay.For <= 0 || app.Rule(channel).Live {
-		return g, false
-	}
+	kept := app.Replayed(channel)
 	return earshot.Grant{
-		Channel: earshot.Exact(channel), Events: []earshot.EventGrant{{Event: earshot.Glob("*"), Store: app.Replay.For}},
-	}, true
+		Channel: earshot.Exact(channel), Events: []earshot.EventGrant{{Event: earshot.Glob("*"), Store: kept}},
+	}, kept > 0
 }

@@ -58,3 +58,22 @@ func TestReplayOf(t *testing.T) {
 		}
 	}
 }
+
+// TestKeeping: what is pushed is stored as long as its app replays it, and nothing
+// more is permitted by that.
+func TestKeeping(t *testing.T) {
+	replays := &earshot.App{Slug: "a", Replay: earshot.Replay{Size: 3, For: time.Hour}}
+	g, ok := keeping(replays, "log")
+	who := earshot.Identity{Grants: []earshot.Grant{g}}
+	if got := who.On("log", "any event"); !ok || got.Store != time.Hour || got.Allow != 0 {
+		t.Errorf("%+v, %v", got, ok)
+	}
+	if got := who.On("other", "any event"); got.Store != 0 {
+		t.Errorf("another channel: %+v", got)
+	}
+	for channel, a := range map[string]*earshot.App{"room:live": replays, "log": {Slug: "a"}} {
+		if g, ok := keeping(a, channel); ok {
+			t.Errorf("%s: %+v", channel, g)
+		}
+	}
+}

@@ -63,3 +63,22 @@ func TestOpenPublic(t *testing.T) {
 	st.play(`ann> ["3","3","private:nobody","phx_join",{}]`)
 	st.play(`ann< ["3","3","private:nobody","phx_reply",{"status":"error","response":"authentication_required"}]`)
 }
+
+// TestAppsLimits are an app's own limits in this protocol's words.
+func TestAppsLimits(t *testing.T) {
+	st := newStageOf(t, []*earshot.App{{Slug: "a", Limits: earshot.Limits{Channels: 1, MessageBytes: 10, ClientRate: 0.1}}})
+	st.play(`@ /socket/websocket?vsn=2.0.0`)
+	st.play(`> ["1","1","public:a","phx_join",{}]`)
+	st.play(`< ["1","1","public:a","phx_reply",{"status":"ok","response":{}}]`)
+	st.play(`> ["2","2","public:a:b","phx_join",{}]`)
+	st.play(`< ["2","2","public:a:b","phx_reply",{"status":"error","response":{"reason":"too many channels joined"}}]`)
+	st.play(`> ["1","3","public:a","e",1]`)
+	st.play(`< [null,null,"public:a","e",1]`)
+	st.play(`> ["1","4","public:a","e",2]`)
+	st.play(`< ["1","4","public:a","phx_reply",{"status":"error","response":{"reason":"rate limited"}}]`)
+	st.play(`> ["1","5","public:a","e","more than ten bytes"]`)
+	_, b, err := st.conns[""].Read(within(t))
+	if err != nil || !strings.Contains(string(b), `"status":"error"`) {
+		t.Errorf("too large: %s, %v", b, err)
+	}
+}
