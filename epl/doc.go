@@ -35,7 +35,8 @@
 //	scope public, #general, event msg     public:foo-app   msg        likewise, event msg
 //
 // Such channels are live where no rule of the app says otherwise, and those of the
-// scope public open to all who may connect (earshot.App.Rule).
+// scope public open to all who may connect (earshot.App.Rule). On a logged one, an
+// event is stored as long as the app replays what was said before (App.Replay).
 //
 // # Limits
 //

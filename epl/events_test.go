@@ -48,7 +48,7 @@ func TestPublish(t *testing.T) {
 				c.method, c.path, c.as = "POST", events+c.path, "fixed-key:s1"
 				r.want(c.request, 200, `{}`)
 				m := r.hub.last()
-				if m == nil || m.Channel != c.channel || m.Event != c.event || string(m.Data) != c.payload || m.Kind != earshot.JSON || m.App != "fixed" {
+				if m == nil || m.Channel != c.channel || m.Event != c.event || string(m.Data) != c.payload || m.Kind != earshot.JSON || m.App != "fixed" || m.Store != 0 {
 					t.Errorf("published is %+v", m)
 				}
 				if r.hub.calls != 1 || r.hub.wrongs != 0 {
@@ -188,6 +188,28 @@ func TestCredentials(t *testing.T) {
 		r.want(at("moved-app", basic("Basic", one.Key, fresh)), 404, notFound)
 		r.answered(request{method: "PUT", path: apps + "/two-app", kind: form, body: "app[active]=false"}, 200)
 		r.want(at("two-app", basic("Basic", two.Key, two.Secret)), 404, notFound)
+	})
+}
+
+// TestReplayed: where an app replays what was said before, it is stored so long,
+// and not on a live channel.
+func TestReplayed(t *testing.T) {
+	on(t, func(t *testing.T, r *rig) {
+		a := r.made("Some app")
+		size, age, rules := 20, 60, []tenant.Rule{{Match: "logged:*"}}
+		if _, err := r.store.Update(t.Context(), tenant.Actor{Name: "x"}, "some-app", &tenant.Change{
+			Channels: &rules, Replay: &tenant.ReplayChange{Size: &size, Seconds: &age},
+		}, 0); err != nil {
+			t.Fatal(err)
+		}
+		for scope, want := range map[string]time.Duration{"logged": time.Minute, "public": 0} {
+			r.want(request{
+				method: "POST", path: "/api/apps/some-app/events", kind: form, body: "topic=t&event=e&scope=" + scope, as: a.Key + ":" + a.Secret,
+			}, 200, "{}")
+			if m := r.hub.last(); m.Store != want {
+				t.Errorf("%s: it is stored for %v, want %v", scope, m.Store, want)
+			}
+		}
 	})
 }
 

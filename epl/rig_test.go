@@ -61,8 +61,8 @@ func (h *heard) Publish(ctx context.Context, a *earshot.App, p hub.Publication) 
 	if h.fails != nil {
 		return hub.Appended{}, h.fails
 	}
-	if p.Message.Store != 0 || p.Message.Sender != nil {
-		return hub.Appended{}, errors.New("it is to be stored, or has a sender")
+	if p.Message.Sender != nil {
+		return hub.Appended{}, errors.New("it has a sender")
 	}
 	done, err := h.Hub.Publish(ctx, a, p)
 	if err == nil {
