@@ -34,7 +34,7 @@ func (h *Hub) Announce(ctx context.Context, a *earshot.App, p Publication, revis
 	m.Event, m.Store = "", 0
 	m.Headers = map[string]string{headerRevision: number}
 	p.Message, p.Key = &m, "notice:"+number
-	if _, err := outcome(ctx, func(done func(Appended, error)) { h.publish(ctx, a, p, done) }); err != nil {
+	if _, err := outcome(ctx, func(done func(Appended, error)) { h.publish(ctx, a, p, false, done) }); err != nil {
 		return err
 	}
 	h.announced.add(revision, time.Now())

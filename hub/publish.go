@@ -68,20 +68,19 @@ func (h *Hub) PublishAsync(ctx context.Context, a *earshot.App, p Publication, d
 		done(Appended{}, errNotice)
 		return
 	}
-	if !p.Due {
-		if err := h.Spend(a); err != nil {
-			done(Appended{}, err)
-			return
-		}
-	}
-	h.publish(ctx, a, p, done)
+	h.publish(ctx, a, p, !p.Due, done)
 }
 
-// publish is PublishAsync of whatever message, at whatever rate.
-func (h *Hub) publish(ctx context.Context, a *earshot.App, p Publication, done func(Appended, error)) {
+// publish is PublishAsync of whatever message, and at whatever rate if it is not
+// counted as one of the app's server.
+func (h *Hub) publish(ctx context.Context, a *earshot.App, p Publication, counts bool, done func(Appended, error)) {
 	m := p.Message
 	m.App = a.Slug
-	if err := h.Check(a, m); err != nil {
+	err := h.Check(a, m)
+	if err == nil && counts {
+		err = h.Spend(a)
+	}
+	if err != nil {
 		done(Appended{}, err)
 		return
 	}
@@ -204,7 +203,7 @@ func (c *Conn) Publish(ctx context.Context, p Publication, done func(Appended, e
 	if m := p.Message; m.Notice != earshot.NoNotice || m.Key != "" {
 		return errNotice
 	}
-	c.hub.publish(ctx, c.App(), p, done)
+	c.hub.publish(ctx, c.App(), p, false, done)
 	return nil
 }
 
