@@ -42,7 +42,7 @@ func New(c Config) *Backend {
 	}
 	return &Backend{
 		guard: c.Guard, functions: c.Functions, trusted: newClient(nil), public: newClient(c.Guard),
-		lanes: lanes{all: map[laneName]*lane{}, sweepAt: minSweep}, held: budget{limit: maxHeld},
+		lanes: lanes{all: map[laneName]*lane{}, sweepAt: minSweep}, held: budget{limit: maxHeld, apps: map[string]int64{}},
 	}
 }
 
@@ -137,7 +137,7 @@ func (c *call) run(ctx context.Context, kind string, do func(context.Context) er
 	limited, cancel := context.WithTimeoutCause(ctx, c.timeout, errTooLate)
 	err = do(limited)
 	cancel()
-	c.b.held.give(c.held)
+	c.b.held.give(c.app.Slug, c.held)
 	f.took(time.Since(begun))
 	pass.leave(outcomeOf(ctx, err), time.Now())
 	if err == nil {

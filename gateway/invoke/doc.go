@@ -28,9 +28,10 @@
 // whether it is the connection, the answer's head or its body that does not come.
 // An answer may have 6 MB from a function, 1 MB from HTTP_EVENT, 128 KB where it is
 // for a client, and 8 KB from an authorizer; where nobody is to have it, its head is
-// enough. All answers that are held at one time may have 256 MB. Redirects are not
-// followed, and the environment's proxies are not used. Nothing is sent twice, but a
-// GET, HEAD or OPTIONS on a connection that turns out to be gone, as HTTP has it.
+// enough. All answers that are held at one time may have 256 MB, those of one app a
+// quarter of it, without the first 64 KB of each. Redirects are not followed, and the
+// environment's proxies are not used. Nothing is sent twice, but a GET, HEAD or
+// OPTIONS on a connection that turns out to be gone, as HTTP has it.
 //
 // An integration has up to Concurrency calls under way on a node; more are refused
 // at once as Overloaded. So are all calls of one that could not be reached five

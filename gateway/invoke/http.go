@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/earshot-io/earshot"
@@ -153,7 +152,7 @@ func (c *call) read(from io.Reader, limit int64) ([]byte, error) {
 	var body bytes.Buffer
 	for free := int64(heldFree); ; free *= 2 {
 		if free > heldFree {
-			if !c.b.held.take(free / 2) {
+			if !c.b.held.take(c.app.Slug, free/2) {
 				return nil, &gateway.Failure{Kind: gateway.Overloaded, Err: errors.New("too much of other answers is held")}
 			}
 			c.held += free / 2
@@ -169,22 +168,6 @@ func (c *call) read(from io.Reader, limit int64) ([]byte, error) {
 		}
 	}
 }
-
-// A budget bounds what all calls hold together.
-type budget struct {
-	limit int64
-	used  atomic.Int64
-}
-
-func (b *budget) take(n int64) bool {
-	if b.used.Add(n) > b.limit {
-		b.used.Add(-n)
-		return false
-	}
-	return true
-}
-
-func (b *budget) give(n int64) { b.used.Add(-n) }
 
 // sign signs an event that is posted, as webhooks are signed.
 func (c *call) sign(r *gateway.Request) {

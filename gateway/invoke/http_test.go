@@ -130,8 +130,8 @@ func TestBadBackends(t *testing.T) {
 				return
 			}
 			wantKind(t, err, test.want)
-			if s := r.b.Stats(); s.Failures[test.want] != 1 || s.Calls[gateway.Message] != 1 || s.Running != 0 || r.b.held.used.Load() != 0 {
-				t.Errorf("%+v, %d bytes held", s, r.b.held.used.Load())
+			if s := r.b.Stats(); s.Failures[test.want] != 1 || s.Calls[gateway.Message] != 1 || s.Running != 0 || r.b.held.holds() != 0 {
+				t.Errorf("%+v, %d bytes held", s, r.b.held.holds())
 			}
 		})
 	}
@@ -374,14 +374,22 @@ func TestErrorsKeepAddressesToThemselves(t *testing.T) {
 	}
 }
 
-// TestBudget bounds what all answers hold.
+// TestBudget bounds what all answers hold, and what one app's do.
 func TestBudget(t *testing.T) {
-	b := budget{limit: 100}
-	if !b.take(60) || b.take(60) || !b.take(40) || b.take(1) {
-		t.Error("it gives what it has not")
+	b := budget{limit: 100, apps: map[string]int64{}}
+	for _, step := range []struct {
+		app  string
+		n    int64
+		want bool
+	}{{"a", 25, true}, {"a", 1, false}, {"b", 20, true}, {"b", 6, false}, {"b", 5, true}, {"c", 25, true}, {"d", 20, true}, {"e", 11, false}, {"e", 5, true}, {"f", 6, false}} {
+		if got := b.take(step.app, step.n); got != step.want {
+			t.Errorf("%s takes %d: %v", step.app, step.n, got)
+		}
 	}
-	b.give(100)
-	if b.used.Load() != 0 {
+	for app, n := range map[string]int64{"a": 25, "b": 25, "c": 25, "d": 20, "e": 5, "f": 0} {
+		b.give(app, n)
+	}
+	if b.holds() != 0 || len(b.apps) != 0 {
 		t.Error("it keeps what was given back")
 	}
 	big := strings.Repeat("x", 600<<10)
@@ -390,10 +398,10 @@ func TestBudget(t *testing.T) {
 	if _, err := r.integrate("$default"); err != nil {
 		t.Fatal(err)
 	}
-	r.b.held.limit = 300 << 10
+	r.b.held.limit = 1 << 20
 	_, err := r.integrate("$default")
 	wantKind(t, err, gateway.Overloaded)
-	if n := r.b.held.used.Load(); n != 0 {
+	if n := r.b.held.holds(); n != 0 {
 		t.Errorf("%d bytes are held", n)
 	}
 }
