@@ -340,3 +340,18 @@ func member(v any, path string) any {
 	}
 	return v
 }
+
+func BenchmarkEvent(b *testing.B) {
+	s := sampleStage(b, nil)
+	for _, kind := range []string{Connect, Message} {
+		b.Run(kind, func(b *testing.B) {
+			e := sampleEvent(s, kind)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := e.JSON(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -405,3 +405,23 @@ func TestBudget(t *testing.T) {
 		t.Errorf("%d bytes are held", n)
 	}
 }
+
+// BenchmarkIntegrate is a message's way to a backend and back, over loopback.
+func BenchmarkIntegrate(b *testing.B) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, `{"statusCode":200,"body":"hello"}`)
+	}))
+	defer s.Close()
+	backend := New(Config{})
+	defer backend.Close()
+	r := backend.rig(b, setup{integration: earshot.GatewayIntegration{Type: earshot.HTTPEvent, URI: s.URL}})
+	b.ReportAllocs()
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			if _, err := r.integrate("twoway"); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A rig is an API with one integration and one authorizer.
 type rig struct {
-	t     *testing.T
+	t     testing.TB
 	b     *Backend
 	app   *earshot.App
 	stage *gateway.Stage
@@ -42,7 +42,7 @@ func newRig(t *testing.T, c Config, s setup) *rig {
 }
 
 // rig is an API of an app on the backend.
-func (b *Backend) rig(t *testing.T, s setup) *rig {
+func (b *Backend) rig(t testing.TB, s setup) *rig {
 	t.Helper()
 	if s.integration.Type == "" {
 		s.integration.Type = earshot.Mock
