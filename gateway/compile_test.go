@@ -1,10 +1,7 @@
 package gateway
 
 import (
-	"log/slog"
-	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -210,59 +207,4 @@ func TestThrottlesForget(t *testing.T) {
 	if use(0, later) {
 		t.Error("a bucket in use was forgotten")
 	}
-}
-
-// TestDirectory compiles once for each app, and forgets what is gone.
-func TestDirectory(t *testing.T) {
-	d := NewDirectory(slog.New(slog.DiscardHandler))
-	newApp := func() *earshot.App {
-		return &earshot.App{Slug: "a", Gateways: []earshot.Gateway{{ID: "x", RouteSelection: "a"}, {ID: "bad", RouteSelection: "$"}, {ID: "y", RouteSelection: "a"}}}
-	}
-	one, two := newApp(), newApp()
-	first := d.Of(one)
-	if len(first) != 2 || first[0].ID != "x" || first[1].ID != "y" {
-		t.Fatalf("%+v", first)
-	}
-	if again := d.Of(one); again[0] != first[0] {
-		t.Error("it was compiled twice")
-	}
-	if other := d.Of(two); other[0] == first[0] {
-		t.Error("another app has the same")
-	}
-	if d.Of(&earshot.App{}) != nil {
-		t.Error("an app without APIs has some")
-	}
-	var together sync.WaitGroup
-	three := newApp()
-	got := make([]*API, 8)
-	for i := range got {
-		together.Go(func() { got[i] = d.Of(three)[0] })
-	}
-	together.Wait()
-	for _, a := range got {
-		if a != got[0] {
-			t.Error("it was compiled twice at once")
-		}
-	}
-	runtime.KeepAlive(two)
-	runtime.KeepAlive(three)
-	two, three = nil, nil
-	deadline := time.Now().Add(30 * time.Second)
-	for known(d) != 1 {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d apps are kept", known(d))
-		}
-		runtime.GC()
-		runtime.Gosched()
-	}
-	if d.Of(one)[0] != first[0] {
-		t.Error("what somebody holds was forgotten")
-	}
-	runtime.KeepAlive(one)
-}
-
-func known(d *Directory) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.apps)
 }

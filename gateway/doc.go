@@ -6,7 +6,7 @@
 // project.
 //
 // An API is compiled once from an earshot.Gateway, and is immutable: its methods
-// may be called concurrently. A Directory keeps the APIs of apps compiled.
+// may be called concurrently.
 //
 // # Choices
 //
