@@ -36,20 +36,27 @@ const (
 // without an upgrade. It stands before any ServeMux, which would redirect paths
 // with two slashes.
 func (p *Protocol) Wrap(next http.Handler) http.Handler {
+	mux, _ := next.(*http.ServeMux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !p.manage(w, r) && !p.visit(w, r) {
+		if !p.manage(w, r) && !p.visit(w, r, mux) {
 			next.ServeHTTP(w, r)
 		}
 	})
 }
 
-// visit answers a GET of a stage without an upgrade (3.1).
-func (p *Protocol) visit(w http.ResponseWriter, r *http.Request) (handled bool) {
+// visit answers a GET of a stage without an upgrade (3.1). On a host that is not an
+// API's own, what the mux has goes first; nil has nothing.
+func (p *Protocol) visit(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) (handled bool) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
 	}
 	if at, _ := p.locate(r); at.stage == nil {
 		return false
+	}
+	if mux != nil && !p.ownHost(r.Host) {
+		if _, pattern := mux.Handler(r); pattern != "" && pattern != "/" {
+			return false
+		}
 	}
 	w.Header().Set("Upgrade", "websocket")
 	w.Header().Set("Connection", "Upgrade")

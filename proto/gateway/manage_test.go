@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -390,6 +391,23 @@ func TestNotManaged(t *testing.T) {
 		}
 		if n.protocol.Find(newRequest(path)) || n.protocol.Owns(newRequest(path)) {
 			t.Errorf("%s is taken", path)
+		}
+	}
+}
+
+// TestStageOfATakenName: a stage may be called as a page of the server, which stays
+// where it was; on the API's own host the path is the stage's.
+func TestStageOfATakenName(t *testing.T) {
+	n := bare(t, newStore(), newBackend(), app(api(func(g *earshot.Gateway) { g.Stages[0].Name = "console" })))
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /console", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("the console")) })
+	for host, want := range map[string]int{"server.example": 200, "abc123.execute-api.us-east-1.amazonaws.com": 426} {
+		r := newRequest("/console")
+		r.Host = host
+		w := httptest.NewRecorder()
+		n.protocol.Wrap(mux).ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("on %s it was answered %d", host, w.Code)
 		}
 	}
 }
