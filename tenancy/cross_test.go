@@ -15,15 +15,18 @@ func (p *run) cross(a, b *tenantApp) {
 	p.Helper()
 	n, channel := pick(p.Rand, p.nodes), pick(p.Rand, p.names)
 	for _, by := range mouths {
-		m := p.mark(a, channel)
+		m := p.mark(a, by.on(a, channel))
 		q := by.ask(p, a, m)
 		q.host = b.host
+		if by.named {
+			q.path = strings.Replace(q.path, "/"+a.slug+"/", "/"+b.slug+"/", 1)
+		}
 		status, body, _ := n.ask(p, q)
 		p.look(a, by.name+" on another's host", body)
 		switch {
 		case by.mute:
 			p.said[m] = true // its key says whose it is
-		case status != http.StatusForbidden:
+		case status != http.StatusForbidden && status != http.StatusUnauthorized:
 			p.Errorf("%s by %s on the host of %s: %d %s", by.name, a.slug, b.slug, status, body)
 		}
 	}

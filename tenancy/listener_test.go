@@ -17,8 +17,11 @@ import (
 // with, fails the test.
 type listener struct {
 	testing.TB
-	app  *tenantApp
-	node *node
+	app    *tenantApp
+	node   *node
+	tongue *tongue
+	// header is what its own HTTP requests say.
+	header map[string]string
 	// about says who it is, for failures.
 	about string
 

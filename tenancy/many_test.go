@@ -26,12 +26,12 @@ const (
 	bytesEach   = 4096
 )
 
-// TestManyApps starts a server on the embedded engine with a thousand apps that
+// TestManyApps starts a server on the embedded engine with 500 apps that
 // were made while it ran, or with ten thousand where EARSHOT_SOAK is set: how long
 // that takes, and what an idle app costs with all that the server and its engine
 // keep of it, are promises.
 func TestManyApps(t *testing.T) {
-	apps := 1000
+	apps := 500
 	if soaking() {
 		apps = 10_000
 	}

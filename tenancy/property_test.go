@@ -3,6 +3,7 @@ package tenancy
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -103,7 +104,7 @@ func (p *run) connectAll() {
 					d.path, _, _ = strings.Cut(d.path, "?")
 					d.path += "?token=" + a.token(p, c)
 				}
-				if err := l.dial(d); err != nil {
+				if err := s.open(l, d); err != nil {
 					p.Fatalf("%s: %v", l.about, err)
 				}
 				p.listeners = append(p.listeners, l)
@@ -175,6 +176,7 @@ func (p *run) step() {
 // publish publishes over HTTP.
 func (p *run) publish(by mouth, n *node, a *tenantApp, m mark) {
 	p.Helper()
+	m.channel = by.on(a, m.channel)
 	q := by.ask(p, a, m)
 	if p.IntN(2) == 0 {
 		q.host = a.host
@@ -190,25 +192,15 @@ func (p *run) publish(by mouth, n *node, a *tenantApp, m mark) {
 // speak has a client publish on a channel of its own.
 func (p *run) speak(l *listener) {
 	p.Helper()
-	for i := range tongues {
-		if s := &tongues[i]; strings.HasPrefix(l.about, s.name) && s.says != nil {
-			l.mu.Lock()
-			var mine []string
-			for c := range l.channels {
-				if c != "" {
-					mine = append(mine, c)
-				}
-			}
-			l.mu.Unlock()
-			slices.Sort(mine)
-			if len(mine) == 0 {
-				return
-			}
-			m := p.mark(l.app, pick(p.Rand, mine))
-			s.says(l, m)
-			p.said[m] = true
-		}
+	l.mu.Lock()
+	mine := slices.DeleteFunc(slices.Sorted(maps.Keys(l.channels)), func(c string) bool { return c == "" })
+	l.mu.Unlock()
+	if len(mine) == 0 || l.tongue.says == nil {
+		return
 	}
+	m := p.mark(l.app, pick(p.Rand, mine))
+	l.tongue.says(l, m)
+	p.said[m] = true
 }
 
 // store keeps a message, an entry, a reaction and a schedule.

@@ -35,10 +35,10 @@ type tenantApp struct {
 	pair   *ecdsa.PrivateKey
 	pairID string
 	access earshot.AccessKey
-	// secret is what Ex Pusher Lite publishes with, name the app's key.
-	secret, name string
-	rules        []tenant.Rule
-	made         bool // while the server ran
+	// key and secret are those that Ex Pusher Lite publishes with.
+	key, secret string
+	rules       []tenant.Rule
+	made        bool // while the server ran
 }
 
 // newTenant draws an app. What its names have in common with those of others is
@@ -54,7 +54,7 @@ func newTenant(t testing.TB, r *rand.Rand, slug string) *tenantApp {
 		slug: slug, host: slug + ".example", publishKey: drawn(), pair: pair, pairID: "p-" + slug,
 		hmac:   earshot.SigningKey{ID: "h-" + slug, Alg: "HS256", Key: []byte(drawn())},
 		access: earshot.AccessKey{ID: "AK" + strings.ToUpper(drawn()[:16]), Secret: drawn()},
-		secret: drawn(),
+		key:    "key-" + slug, secret: drawn(),
 	}
 	if r.IntN(2) == 0 {
 		a.rules = []tenant.Rule{{Match: pick(r, []string{"live*", "*:*", "*"}), Live: true}}
@@ -80,6 +80,8 @@ func (a *tenantApp) settings() config.App {
 			{ID: a.pairID, Alg: "ES256", Key: config.Secret(a.public())},
 		},
 		AccessKeys: []config.AccessKey{{ID: a.access.ID, Secret: config.Secret(a.access.Secret)}},
+		Key:        config.Secret(a.key), Secrets: []config.Secret{config.Secret(a.secret)},
+		Gateways: []config.Gateway{{ID: a.gatewayID(), RouteSelection: "$request.body.action", Stages: []config.GatewayStage{{Name: "prod"}}}},
 	}
 	for _, rule := range a.rules {
 		c.Channels = append(c.Channels, config.Channel{Match: rule.Match, Live: rule.Live})
@@ -90,7 +92,7 @@ func (a *tenantApp) settings() config.App {
 // draft is the app as the admin API takes it.
 func (a *tenantApp) draft() *tenant.Draft {
 	return &tenant.Draft{App: tenant.App{
-		Slug: a.slug, Active: true, Hosts: []string{a.host}, Channels: a.rules,
+		Slug: a.slug, Key: a.key, Active: true, Hosts: []string{a.host}, Channels: a.rules,
 		PublishKeys: []tenant.PublishKey{{Key: tenant.Secret(a.publishKey)}},
 		SigningKeys: []tenant.SigningKey{
 			{ID: a.hmac.ID, Alg: a.hmac.Alg, Secret: tenant.Secret(base64.StdEncoding.EncodeToString(a.hmac.Key))},
@@ -98,6 +100,9 @@ func (a *tenantApp) draft() *tenant.Draft {
 		},
 		AccessKeys: []tenant.AccessKey{{ID: a.access.ID, Secret: tenant.Secret(a.access.Secret)}},
 		Secrets:    []tenant.AppSecret{{ID: "s-" + a.slug, Secret: tenant.Secret(a.secret)}},
+		Gateways: []tenant.Gateway{{Gateway: earshot.Gateway{
+			ID: a.gatewayID(), RouteSelection: "$request.body.action", Stages: []earshot.GatewayStage{{Name: "prod"}},
+		}}},
 	}}
 }
 
@@ -120,12 +125,15 @@ func (a *tenantApp) bearer() map[string]string {
 	return map[string]string{"Authorization": "Bearer " + a.publishKey}
 }
 
-// signAWS signs a request as AWS's SDKs do.
-func (a *tenantApp) signAWS(t testing.TB, body string) func(*http.Request) {
+// gatewayID is that of the app's WebSocket API.
+func (a *tenantApp) gatewayID() string { return "g" + strings.ReplaceAll(a.slug, "-", "0") }
+
+// signAWS signs a request for a service as AWS's SDKs do.
+func (a *tenantApp) signAWS(t testing.TB, service, body string) func(*http.Request) {
 	return func(r *http.Request) {
 		sum := sha256.Sum256([]byte(body))
 		credentials := aws.Credentials{AccessKeyID: a.access.ID, SecretAccessKey: a.access.Secret}
-		if err := v4.NewSigner().SignHTTP(t.Context(), credentials, r, hex.EncodeToString(sum[:]), "lambda", "us-east-1", time.Now()); err != nil {
+		if err := v4.NewSigner().SignHTTP(t.Context(), credentials, r, hex.EncodeToString(sum[:]), service, "us-east-1", time.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -103,7 +103,7 @@ func (w *world) httpEdges(a *tenantApp, c comer, ok bool) {
 		}
 	}
 	for _, by := range mouths {
-		q := by.ask(w, a, mark{a.slug, "c", 0})
+		q := by.ask(w, a, mark{a.slug, by.on(a, "c"), 0})
 		sign := q.sign
 		q.header = c.with(q.header)
 		q.sign = func(r *http.Request) {
@@ -112,7 +112,7 @@ func (w *world) httpEdges(a *tenantApp, c comer, ok bool) {
 			}
 		}
 		status, body, header := n.ask(w, q)
-		refused := status == http.StatusForbidden && strings.Contains(body, "TLS")
+		refused := status == http.StatusForbidden && (strings.Contains(body, "TLS") || by.name == "gateway")
 		if refused == ok || ok && !by.ok(status, body) {
 			w.Errorf("%s of %s: %d %s %v", by.name, a.slug, status, body, header)
 		}
@@ -133,7 +133,8 @@ func (w *world) socketEdges(a *tenantApp, c comer, ok bool) {
 			d.header = c.header
 			what := fmt.Sprintf("%s of %s at %s%s", s.name, a.slug, d.host, strings.SplitN(d.path, "?", 2)[0])
 			l := newListener(w, n, a, what)
-			if err := l.dial(d); err != nil {
+			l.header = c.header
+			if err := s.open(l, d); err != nil {
 				if ok || !strings.Contains(err.Error(), "403") {
 					w.Errorf("%s: %v", what, err)
 				}

@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,8 +14,11 @@ import (
 
 // A tongue is a protocol as these tests speak it.
 type tongue struct {
-	// name is that of the protocol's entry.
-	name string
+	// name is that of the protocol's entry, over what it is carried, if not by a
+	// WebSocket.
+	name, over string
+	// dial connects; nil for a WebSocket.
+	dial func(l *listener, d door) error
 	// doors are where a client of the app may connect.
 	doors func(a *tenantApp) []door
 	// enter completes a door by what proves who the client is: any token of an app,
@@ -29,13 +33,14 @@ type tongue struct {
 
 // tongues are all that the server speaks. TestEveryProtocolIsSpoken fails for one
 // that is missing here.
-var tongues = []tongue{hotsockTongue, notifluxTongue, phoenixTongue}
+var tongues = []tongue{hotsockTongue, notifluxTongue, phoenixTongue, polledTongue, gatewayTongue}
 
 // TestEveryProtocolIsSpoken: whoever adds a protocol adds it to the proof too.
 func TestEveryProtocolIsSpoken(t *testing.T) {
-	known := map[string]bool{}
+	known, polls := map[string]bool{}, map[string]bool{}
 	for _, s := range tongues {
 		known[s.name] = true
+		polls[s.name] = polls[s.name] || s.over != ""
 	}
 	for _, p := range app.Protocols() {
 		if !known[p.Name] {
@@ -45,6 +50,9 @@ func TestEveryProtocolIsSpoken(t *testing.T) {
 	}
 	for name := range known {
 		t.Errorf("there is no protocol %s", name)
+	}
+	if !polls["phoenix"] {
+		t.Error("nobody polls")
 	}
 }
 
@@ -130,15 +138,54 @@ var phoenixTongue = tongue{
 	},
 }
 
+var polledTongue = tongue{
+	name: "phoenix", over: "long polls",
+	dial: (*listener).poll,
+	doors: func(a *tenantApp) []door {
+		return []door{{path: "/socket/" + a.slug + "/longpoll"}, {path: "/socket/longpoll", host: a.host}}
+	},
+	enter: phoenixTongue.enter, join: phoenixTongue.join, says: phoenixTongue.says,
+}
+
+// gatewayTongue is that of clients of a WebSocket API, who hear channels where a
+// server says so.
+var gatewayTongue = tongue{
+	name: "gateway",
+	doors: func(a *tenantApp) []door {
+		return []door{{path: "/prod", host: a.host}, {path: "/" + a.slug + "/prod"}, {path: "/" + a.slug + "/" + a.gatewayID() + "/prod"}}
+	},
+	enter: func(_ testing.TB, _ *tenantApp, d door) door { return d },
+	join: func(l *listener, as *tenantApp, channel string) error {
+		at := l.say(`{"action":"nobody has this route"}`)
+		var told struct {
+			ID string `json:"connectionId"`
+		}
+		if err := json.Unmarshal([]byte(l.answered(at, "connectionId")), &told); err != nil {
+			return err
+		}
+		path := "/" + l.app.slug + "/prod/@connections/" + url.PathEscape(told.ID) + "/@channels/" + url.PathEscape(channel)
+		q := ask{method: http.MethodPut, path: path, header: l.header}
+		q.sign = as.signAWS(l, "execute-api", "")
+		if status, body, _ := l.node.ask(l, q); status >= 300 {
+			return fmt.Errorf("joining %q: %d %s", channel, status, body)
+		}
+		return nil
+	},
+}
+
 // A mouth is a way to publish over HTTP.
 type mouth struct {
 	name string
+	// channel is the one that it publishes to; nil for any.
+	channel func(a *tenantApp) string
 	// ask is the request that publishes.
 	ask func(t testing.TB, a *tenantApp, m mark) ask
 	// ok reports whether an answer says that it was published. Mute says that the
 	// answer does not tell.
 	ok   func(status int, body string) bool
 	mute bool
+	// named says that the path names the app, whatever the host.
+	named bool
 }
 
 var mouths = []mouth{
@@ -153,7 +200,7 @@ var mouths = []mouth{
 		name: "lambda",
 		ask: func(t testing.TB, a *tenantApp, m mark) ask {
 			body := fmt.Sprintf(`{"channel":%s,"event":"e","data":{"m":%q}}`, quoted(m.channel), m)
-			return ask{path: "/2015-03-31/functions/f/invocations", body: body, sign: a.signAWS(t, body)}
+			return ask{path: "/2015-03-31/functions/f/invocations", body: body, sign: a.signAWS(t, "lambda", body)}
 		},
 		ok: func(status int, body string) bool { return status == 200 && !strings.Contains(body, "errorType") },
 	},
@@ -168,12 +215,48 @@ var mouths = []mouth{
 		},
 		ok: func(status int, _ string) bool { return status == 200 }, mute: true,
 	},
+	{
+		name: "epl", named: true, channel: func(a *tenantApp) string { return "private:" + a.slug },
+		ask: func(_ testing.TB, a *tenantApp, m mark) ask {
+			return ask{
+				path: "/api/apps/" + a.slug + "/events", header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
+				body: url.Values{"scope": {"private"}, "topic": {"news"}, "event": {"e"}, "payload": {fmt.Sprintf(`{"m":%q}`, m)}}.Encode(),
+				sign: func(r *http.Request) { r.SetBasicAuth(a.key, a.secret) },
+			}
+		},
+		ok: func(status int, _ string) bool { return status == 200 },
+	},
+	{
+		name: "gateway", named: true,
+		ask: func(t testing.TB, a *tenantApp, m mark) ask {
+			body := fmt.Sprintf(`{"m":%q}`, m)
+			return ask{path: "/" + a.slug + "/prod/@channels/" + url.PathEscape(m.channel), body: body, sign: a.signAWS(t, "execute-api", body)}
+		},
+		ok: func(status int, _ string) bool { return status < 300 },
+	},
+}
+
+// on is the channel that a mouth publishes to, who would like another one.
+func (by *mouth) on(a *tenantApp, channel string) string {
+	if by.channel != nil {
+		return by.channel(a)
+	}
+	return channel
 }
 
 // connects opens a client by a tongue at a door, with the tokens of as.
 func (w *world) connects(s *tongue, n *node, a, as *tenantApp, d door) (*listener, error) {
 	l := newListener(w, n, a, s.name)
-	return l, l.dial(s.enter(w, as, d))
+	return l, s.open(l, s.enter(w, as, d))
+}
+
+// open connects a listener by its tongue.
+func (s *tongue) open(l *listener, d door) error {
+	l.tongue = s
+	if s.dial != nil {
+		return s.dial(l, d)
+	}
+	return l.dial(d)
 }
 
 // nameable are the names that every tongue can say.
