@@ -54,4 +54,6 @@ bench: build ## load figures, each beside its floor; eight minutes
 soak: build ## long: kills and power cuts many times over, an hour of fuzzing (SOAKFUZZ inputs each)
 	EARSHOT_SOAK=20 $(GO) test -count=1 -timeout 60m -run 'TestKill' ./faults ./engine/nats
 	EARSHOT_SOAK=50 $(GO) test -count=1 -timeout 60m -run 'TestPowerCut' ./engine/nats
+	EARSHOT_SOAK=20 $(GO) test -count=1 -timeout 30m -v -run 'TestLogin' ./faults
+	EARSHOT_SOAK=200 $(GO) test -count=1 -timeout 60m -v ./tenancy
 	@./scripts/fuzz $(SOAKFUZZ)
