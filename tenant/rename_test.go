@@ -298,3 +298,36 @@ func TestRenameRaces(t *testing.T) {
 		}
 	}
 }
+
+// TestCreateRaces: of two who make an app of the same slug at once, one is told
+// that it is taken.
+func TestCreateRaces(t *testing.T) {
+	for write := range 4 {
+		t.Run(fmt.Sprint("before write ", write), func(t *testing.T) {
+			on(t, func(t *testing.T, one, two *node, records *mem.Store) {
+				ctx := context.Background()
+				e := records.Node()
+				defer e.Close(ctx)
+				writes := 0
+				var acted error
+				racing := one.over(&dying{Records: e, left: -1, before: func(hub.Key) {
+					if writes == write {
+						_, acted = two.store.Create(ctx, operator, lean("shop"))
+					}
+					writes++
+				}}, one.keys)
+				d := lean("shop")
+				d.Key = "other"
+				_, err := racing.Create(ctx, operator, d)
+				lost := err
+				if err == nil {
+					lost = acted
+				}
+				expectReason(t, "who was slower", lost, earshot.Conflict, "SLUG_TAKEN")
+				if all, failed := two.store.All(ctx); failed != nil || len(all) != 1 || (err == nil) != (all[0].Key == "other") {
+					t.Errorf("there are %+v; %v, %v, %v", all, err, acted, failed)
+				}
+			})
+		})
+	}
+}

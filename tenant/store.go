@@ -3,6 +3,7 @@ package tenant
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -224,7 +225,10 @@ func (s *Store) insert(ctx context.Context, a *App, reuse bool) error {
 		return err
 	}
 	a.dry = dry
-	return s.put(ctx, a, over)
+	if err := s.put(ctx, a, over); !errors.Is(err, errChanged) {
+		return err
+	}
+	return errSlugTaken // by who was faster
 }
 
 // put writes an app over a revision.
