@@ -157,7 +157,7 @@ func TestLimitsInWords(t *testing.T) {
 	p := hears(t, a, "Phoenix", "/socket/shop/websocket?vsn=2.0.0", `["1","1","room:a","phx_join",{}]`)
 	p.heard(`"status":"ok"`)
 	p.say(`["2","2","room:b","phx_join",{}]`)
-	p.heard(`"reason":"a connection may have 1 subscription"`)
+	p.heard(`"reason":"too many channels joined"`)
 	p.say(`["1","3","room:a","e",{"x":"` + large + `"}]`)
 	p.heard(`"reason":"data may have 40 bytes at the most"`)
 	p.say(`["1","4","room:a","e",{}]`)
