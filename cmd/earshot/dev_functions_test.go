@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
+	awskeys "github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/coder/websocket"
@@ -56,7 +56,7 @@ func invokeTutorial(t *testing.T, server *command, f *devFile) {
 		t.Errorf("the addresses are not in %s", said)
 	}
 	client := lambda.New(lambda.Options{
-		Region: f.Region, BaseEndpoint: aws.String(f.URL), Credentials: credentials.NewStaticCredentialsProvider(f.AccessKeyID, f.SecretAccessKey, ""),
+		Region: f.Region, BaseEndpoint: aws.String(f.URL), Credentials: awskeys.NewStaticCredentialsProvider(f.AccessKeyID, f.SecretAccessKey, ""),
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
