@@ -165,7 +165,7 @@ func within(t *testing.T) context.Context {
 // ${name} stands for in what came is remembered, and used from then on.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) < 6 {
+	if err != nil || len(files) < 9 {
 		t.Fatalf("got the transcripts %q, %v", files, err)
 	}
 	for _, file := range files {
