@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"schedule":            {".", "hub"},
 	"tenant":              {".", "hub", "auth", "gateway"},
 	"usage":               {".", "hub"},
-	"gateway":             {"."},
+	"gateway":             {".", "guard"},
 	"template":            {".", "gateway"},
 	"gateway/invoke":      {".", "gateway", "guard", "webhook"},
 	"guard":               {},

@@ -48,11 +48,6 @@ type Route struct {
 // Stage returns the stage of a name, nil if there is none.
 func (a *API) Stage(name string) *Stage { return a.stages[name] }
 
-// Host is the name that always selects the API, as AWS has it.
-func (a *API) Host() string {
-	return a.ID + ".execute-api." + a.Where() + ".amazonaws.com"
-}
-
 // ARN names something of a stage in policies, such as "$connect" or
 // "POST/@connections/id".
 func (a *API) ARN(stage, what string) string {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/guard"
 )
 
 // Compile makes an API of its settings, which must not change afterwards. It
@@ -165,7 +166,7 @@ func (s *Stage) compileAuthorizer(r *Route) error {
 		return fmt.Errorf("authorizerUri: %w", err)
 	}
 	if strings.HasPrefix(uri, "http://") || strings.HasPrefix(uri, "https://") {
-		err = checkURL(uri)
+		err = guard.CheckURL(uri, true)
 		r.Asks = &Target{URL: uri}
 	} else {
 		r.Asks, err = functionTarget(uri)

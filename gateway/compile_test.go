@@ -91,9 +91,6 @@ func TestCompiled(t *testing.T) {
 	if s.API.Stage("x") != nil || s.Route("x") != nil || s.API.Function("other") != nil || s.API.Function("fn") == nil {
 		t.Error("what is not there is")
 	}
-	if got := s.API.Host(); got != "abc123.execute-api.us-east-1.amazonaws.com" {
-		t.Errorf("host %s", got)
-	}
 	if got := s.Route("$connect").Asks.Function.Name; got != "auth" {
 		t.Errorf("it asks %s", got)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/guard"
 )
 
 // The targets of parameter mappings.
@@ -127,7 +128,7 @@ func (m *mapping) address(uri string) error {
 	if _, err := url.ParseQuery(m.query); err != nil {
 		return fmt.Errorf("its query is malformed")
 	}
-	return checkURL(m.before + strings.Join(m.path, "/"))
+	return guard.CheckURL(m.before+strings.Join(m.path, "/"), true)
 }
 
 // url fills in the address for an event. A text that would lead out of its place

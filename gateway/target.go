@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 )
 
@@ -75,22 +74,6 @@ func isRegion(s string) bool {
 		}
 	}
 	return s != "" && len(s) <= 32
-}
-
-// checkURL reports why an address cannot be called.
-func checkURL(address string) error {
-	u, err := url.Parse(address)
-	switch {
-	case err != nil:
-		return fmt.Errorf("it is not a URL")
-	case u.Scheme != "http" && u.Scheme != "https":
-		return fmt.Errorf("it does not begin with http:// or https://")
-	case u.Hostname() == "":
-		return fmt.Errorf("it names no host")
-	case u.Fragment != "":
-		return fmt.Errorf("it has a fragment, which nobody would be sent")
-	}
-	return nil
 }
 
 const variableOpen = "${stageVariables."
