@@ -23,6 +23,7 @@ type commands struct {
 	Publish   publishCmd   `cmd:"" help:"Publish a message."`
 	Subscribe subscribeCmd `cmd:"" help:"Print the messages of channels as they come."`
 	App       appCmd       `cmd:"" help:"Make and change apps while the server runs."`
+	Owner     ownerCmd     `cmd:"" help:"Let others see and change apps of their own."`
 	Import    importCmd    `cmd:"" help:"Read the WebSocket APIs of a CloudFormation or SAM template."`
 	Schedule  scheduleCmd  `cmd:"" help:"Look at what waits for its time, and take it back."`
 	Webhook   webhookCmd   `cmd:"" help:"Look at webhooks and replay what they did not take."`
