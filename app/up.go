@@ -100,17 +100,14 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 	if err != nil {
 		return nil, err
 	}
+	limits, enter := a.newLimits()
 	endpoints, err := a.speak(proto.Deps{
 		Hub: a.hub, Apps: a.apps, Tokens: a.verifier(), Entries: kept.entries, Reactions: kept.reactions,
-		Schedule: clientScheduler{scheduler{kept}}, Client: from, Gate: gate, Records: a.engine, Gateways: backends, Log: a.log,
+		Schedule: clientScheduler{scheduler{kept}}, Client: from, Enter: enter, Gate: gate, Records: a.engine, Gateways: backends, Log: a.log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	limits := transport.NewLimits(transport.LimitConfig{
-		Connections: a.config.Limits.Connections, ConnectRate: float64(a.config.Limits.ConnectRate),
-		PerAddress: a.config.Limits.ConnectionsPerAddress, PerUser: a.config.Limits.ConnectionsPerUser,
-	})
 	sockets, err := ws.New(
 		ws.Config{
 			PingEvery: pingEvery(time.Duration(a.config.WebSocket.PingEvery)), MaxMessage: int(a.config.WebSocket.MaxMessage),
@@ -130,7 +127,7 @@ func (a *App) openFront(carrier *transport.Transport, events *webhook.Events, ke
 		Metrics: []api.Source{
 			api.HubFigures(a.hub.Stats), carrierFigures(carrier, a.door), handshakeFigures(sockets, limits), gateFigures(gate), engineFigures(a.engine),
 			api.ProcessFigures(), eventFigures(events), scheduleFigures(kept.timers),
-			tenantFigures(a.live, a.operator), usageFigures(a.hub, a.recorder), backendFigures(backends), functionFigures(hosted),
+			tenantFigures(a.live, a.operator), usageFigures(a.hub, a.recorder), backendFigures(backends), gatewayFigures(endpoints), functionFigures(hosted),
 		},
 	})
 	served.Routes(mux.Handle)

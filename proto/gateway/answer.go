@@ -24,9 +24,11 @@ func (s *session) answer(m message) {
 	}
 	switch {
 	case route == nil:
+		s.p.counts.refused.Add(1)
 		s.say(errorFrame(textForbidden, s.who.ID, id))
 		return
 	case !s.p.throttles.Allow(stage, route.Key, time.Now()):
+		s.p.counts.refused.Add(1)
 		s.say(errorFrame(textTooMany, s.who.ID, id))
 		return
 	case route.Integration == nil:

@@ -143,6 +143,9 @@ func TestTriesAreBounded(t *testing.T) {
 				if got := n.count(core.Disconnect); got != want {
 					t.Errorf("%d tries, want %d", got, want)
 				}
+				if s := n.protocol.Stats(); s.GivenUp != 1 || s.Told != 0 || s.Waiting != 0 || s.Connections != 0 {
+					t.Errorf("the figures are %+v", s)
+				}
 				n.noRecords()
 			})
 		})

@@ -3,7 +3,9 @@ package gateway_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -208,6 +210,39 @@ func TestLost(t *testing.T) {
 		synctest.Wait()
 		n.noRecords()
 	})
+}
+
+// TestGoneDuringConnect: who leaves while the $connect integration thinks about it
+// is told of to who says yes then.
+func TestGoneDuringConnect(t *testing.T) {
+	n := serve(t)
+	release := make(chan struct{})
+	n.answers(func(ctx context.Context, e *core.Event) (*core.Answer, error) {
+		if e.Type == core.Connect {
+			select {
+			case <-release:
+			case <-ctx.Done():
+				t.Error("the call was given up")
+			}
+		}
+		return nil, nil
+	})
+	nc, err := net.Dial("tcp", strings.TrimPrefix(n.base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const upgrade = "GET /prod HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+	if _, err := nc.Write([]byte(upgrade)); err != nil {
+		t.Fatal(err)
+	}
+	id := n.wait(t, core.Connect, 1).Conn.ID
+	if err := nc.Close(); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	if e := n.wait(t, core.Disconnect, 1); e.Code != 1006 || e.Conn.ID != id {
+		t.Errorf("$disconnect was told %d of %s", e.Code, e.Conn.ID)
+	}
 }
 
 func newRequest(path string) *http.Request {

@@ -190,7 +190,14 @@ func (x *endings) work(name string, q *queue) {
 
 // deliver tries once.
 func (x *endings) deliver(e *ending) {
-	err := x.tell(e)
+	told, err := x.tell(e)
+	switch {
+	case told:
+		x.p.counts.told.Add(1)
+	case err != nil && x.ctx.Err() == nil && e.final(err):
+		x.p.counts.givenUp.Add(1)
+		x.p.deps.Log.Error("a $disconnect was given up", "app", e.App, "api", e.API, "tries", e.tries, "err", err)
+	}
 	if err == nil || x.ctx.Err() == nil && e.final(err) {
 		x.finish(e)
 		return
@@ -211,20 +218,20 @@ func (x *endings) deliver(e *ending) {
 }
 
 // tell calls the integration. There is nothing to call if the app, the API, its
-// stage or its route was removed.
-func (x *endings) tell(e *ending) error {
+// stage or its route was removed: nobody is told then, and nothing is wrong.
+func (x *endings) tell(e *ending) (told bool, err error) {
 	app := x.p.deps.Apps.BySlug(e.App)
 	api := x.p.book.of(app).api(e.API)
 	if api == nil {
-		return nil
+		return false, nil
 	}
 	stage := api.Stage(e.Stage)
 	if stage == nil {
-		return nil
+		return false, nil
 	}
 	route := stage.Route(core.DisconnectRoute)
 	if route == nil || route.Integration == nil {
-		return nil
+		return false, nil
 	}
 	conn := e.Conn
 	for i := range api.APIKeys {
@@ -233,13 +240,13 @@ func (x *endings) tell(e *ending) error {
 		}
 	}
 	e.tries++
-	_, err := x.p.integrate(x.ctx, app, &core.Event{
+	_, err = x.p.integrate(x.ctx, app, &core.Event{
 		Type: core.Disconnect, Stage: stage, Route: route, Conn: &conn, RequestID: newID(), Time: time.Now(), Code: e.Code, Reason: e.Reason,
 	})
 	if err != nil {
 		x.p.deps.Log.Warn("a $disconnect failed", "app", e.App, "api", e.API, "tries", e.tries, "err", err)
 	}
-	return err
+	return err == nil, err
 }
 
 // final reports whether a failure is not worth another try: the integration was

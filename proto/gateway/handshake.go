@@ -39,7 +39,7 @@ func (h *handshake) admit(ctx context.Context) (proto.Admission, error) {
 	if err := h.judge(ctx); err != nil {
 		return proto.Admission{}, err
 	}
-	answer, err := h.connect(ctx)
+	answer, err := h.connect()
 	if err != nil {
 		return proto.Admission{}, err
 	}
@@ -141,12 +141,13 @@ func (h *handshake) checkSignature() error {
 	return nil
 }
 
-// connect asks the $connect integration, and returns its yes (4.3).
-func (h *handshake) connect(ctx context.Context) (*core.Answer, error) {
+// connect asks the $connect integration, and returns its yes (4.3). It is heard to
+// its end if the client goes meanwhile, so that who said yes is told of that.
+func (h *handshake) connect() (*core.Answer, error) {
 	if h.route == nil || h.route.Integration == nil {
 		return &core.Answer{Status: http.StatusOK}, nil
 	}
-	answer, err := h.p.integrate(ctx, h.app, h.event())
+	answer, err := h.p.integrate(h.p.endings.ctx, h.app, h.event())
 	switch {
 	case err != nil:
 		return nil, h.failed(err)

@@ -268,6 +268,9 @@ func TestClientBehind(t *testing.T) {
 			t.Errorf("when there was room: answered %d, ended %v", status, w.ended())
 		}
 		w.hears("more than ten bytes")
+		if s := n.protocol.Stats(); s.Posted != 1 || s.Behind != 1 || s.Connections != 1 {
+			t.Errorf("the figures are %+v", s)
+		}
 	})
 }
 

@@ -103,29 +103,37 @@ func (s *session) post(o *order) error {
 	if o.Binary {
 		f.Op = hub.Binary
 	}
-	if o.Once == "" {
-		if err := s.conn.Offer(f); err != nil {
-			return s.unlessGone(err)
+	again, err := s.offer(f, o.Once)
+	switch {
+	case again:
+		return nil
+	case err != nil:
+		if earshot.CodeOf(err) == earshot.Limited {
+			s.p.counts.behind.Add(1)
 		}
-		s.touch()
-		return nil
-	}
-	token := tokenOf(o.Once)
-	s.mu.Lock()
-	if s.once.has(token) {
-		s.mu.Unlock()
-		return nil
-	}
-	err := s.conn.Offer(f)
-	if err == nil {
-		s.once.add(token)
-	}
-	s.mu.Unlock()
-	if err != nil {
 		return s.unlessGone(err)
 	}
+	s.p.counts.posted.Add(1)
 	s.touch()
 	return nil
+}
+
+// offer sends a frame, unless an attempt of the same call has done so.
+func (s *session) offer(f *hub.Frame, call string) (again bool, err error) {
+	if call == "" {
+		return false, s.conn.Offer(f)
+	}
+	token := tokenOf(call)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.once.has(token) {
+		return true, nil
+	}
+	if err := s.conn.Offer(f); err != nil {
+		return false, err
+	}
+	s.once.add(token)
+	return false, nil
 }
 
 // unlessGone is an error, or that the connection is gone if it is that.

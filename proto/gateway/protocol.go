@@ -40,6 +40,7 @@ type Protocol struct {
 	wrapped   *hub.Encoding
 	throttles *core.Throttles
 	endings   *endings
+	counts    counters
 
 	mu       sync.Mutex
 	sessions map[earshot.ConnID]*session
