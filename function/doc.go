@@ -62,7 +62,7 @@
 // process. It answers itself, with a certificate of its own authority, for
 //
 //   - {apiId}.execute-api.{region}.amazonaws.com, of each gateway of the app;
-//   - the gateway's management domain and its hosts;
+//   - the gateway's management domain and its hosts, and the app's hosts;
 //   - lambda.{region}.amazonaws.com, if the function has the app's credentials;
 //
 // and gives what is asked of them to the server's own handler, as it was signed.

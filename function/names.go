@@ -10,16 +10,19 @@ import (
 
 // ours reports whether a host with its port is the server itself for a process:
 // the name that AWS gives a WebSocket API of its app, in whatever region; a host
-// or the management domain of one; and Lambda, unless the function brings
-// credentials of its own, for with the app's key it can mean no other.
+// or the management domain of one, or a host of the app; and Lambda, unless the
+// function brings credentials of its own, for with the app's key it can mean no
+// other.
 func (p *proxy) ours(i *instance, address string) bool {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		host, port = address, "443"
 	}
 	host = strings.ToLower(host)
-	gateways := p.gateways[i.pool.app]
-	if slices.ContainsFunc(gateways, func(g earshot.Gateway) bool { return custom(&g, host, port) }) {
+	app := p.apps[i.pool.app]
+	if anyOf(app.Hosts, host, port) || slices.ContainsFunc(app.Gateways, func(g earshot.Gateway) bool {
+		return anyOf(g.Hosts, host, port) || anyOf([]string{g.ManagementDomain}, host, port)
+	}) {
 		return true
 	}
 	if port != "443" && port != "80" {
@@ -29,21 +32,19 @@ func (p *proxy) ours(i *instance, address string) bool {
 		return true
 	}
 	id, ok := executeAPI(host)
-	return ok && slices.ContainsFunc(gateways, func(g earshot.Gateway) bool { return g.ID == id })
+	return ok && slices.ContainsFunc(app.Gateways, func(g earshot.Gateway) bool { return g.ID == id })
 }
 
-// custom reports whether an address is one that a gateway says is its own.
-func custom(g *earshot.Gateway, host, port string) bool {
-	for _, name := range append([]string{g.ManagementDomain}, g.Hosts...) {
+// anyOf reports whether an address is one of some names, each perhaps with a port.
+// Without one, those of https and http are meant.
+func anyOf(names []string, host, port string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
 		own, ownPort, err := net.SplitHostPort(name)
 		if err != nil {
 			own, ownPort = name, ""
 		}
-		if name != "" && strings.EqualFold(own, host) && (ownPort == port || ownPort == "" && (port == "443" || port == "80")) {
-			return true
-		}
-	}
-	return false
+		return name != "" && strings.EqualFold(own, host) && (ownPort == port || ownPort == "" && (port == "443" || port == "80"))
+	})
 }
 
 // executeAPI returns the apiId of {apiId}.execute-api.{region}.amazonaws.com, or

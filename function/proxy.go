@@ -30,7 +30,7 @@ type proxy struct {
 	authority *authority
 	bundle    string // the file of certificates
 	tunnels   *tunnels
-	gateways  map[string][]earshot.Gateway // by app
+	apps      map[string]*earshot.App
 	log       *slog.Logger
 	running   sync.WaitGroup
 
@@ -44,10 +44,10 @@ func newProxy(c Config, bundle string) (*proxy, error) {
 		return nil, err
 	}
 	p := &proxy{
-		bundle: bundle, admitted: map[string]*instance{}, gateways: map[string][]earshot.Gateway{}, log: c.Log, tunnels: newTunnels(),
+		bundle: bundle, admitted: map[string]*instance{}, apps: map[string]*earshot.App{}, log: c.Log, tunnels: newTunnels(),
 	}
 	for _, a := range c.Apps {
-		p.gateways[a.Slug] = a.Gateways
+		p.apps[a.Slug] = a
 	}
 	if p.authority, err = newAuthority(); err != nil {
 		return nil, fmt.Errorf("the proxy's certificates: %w", err)

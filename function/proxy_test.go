@@ -45,6 +45,7 @@ func TestProxyToServer(t *testing.T) {
 		c.Handler = aServer(t)
 		g := &c.Apps[0].Gateways[0]
 		g.ManagementDomain, g.Hosts = "push.example.com:8443", []string{"ws.example.com"}
+		c.Apps[0].Hosts = []string{"app.example.com"}
 		g2 := gateway(fn(t, "other"))
 		g2.ID = "zyx987"
 		c.Apps = append(c.Apps, &earshot.App{Slug: "two", Gateways: []earshot.Gateway{g2}})
@@ -57,6 +58,7 @@ func TestProxyToServer(t *testing.T) {
 		"https://abc123.execute-api.eu-west-3.amazonaws.com/prod/x":   `"200 abc123.execute-api.eu-west-3.amazonaws.com /prod/x tls=true"`,
 		"https://ABC123.execute-api.us-east-1.amazonaws.com/":         `tls=true`,
 		"https://push.example.com:8443/y":                             `"200 push.example.com:8443 /y tls=true"`,
+		"https://app.example.com/prod":                                `"200 app.example.com /prod tls=true"`,
 		"https://ws.example.com/":                                     `"200 ws.example.com / tls=true"`,
 		"https://lambda.us-east-1.amazonaws.com/2015":                 `"200 lambda.us-east-1.amazonaws.com /2015 tls=true"`,
 		"http://abc123.execute-api.us-east-1.amazonaws.com/p":         `/p tls=false`,
