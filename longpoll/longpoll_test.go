@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -29,8 +30,9 @@ func (e *echo) Admit(_ context.Context, r *proto.Request) (proto.Admission, erro
 	if r.HTTP.URL.Path == "/refuse" {
 		return proto.Admission{}, &proto.Refusal{Status: http.StatusTeapot}
 	}
+	user := r.HTTP.URL.RawQuery
 	return proto.Admission{
-		App: &earshot.App{Slug: "app"}, Identity: &earshot.Identity{App: "app"}, State: r.HTTP.URL.Path,
+		App: &earshot.App{Slug: "app"}, Identity: &earshot.Identity{App: "app", UID: user, HasUID: user != ""}, State: r.HTTP.URL.Path,
 		Header: http.Header{"X-Echo": {"yes"}},
 	}, nil
 }
@@ -301,6 +303,69 @@ func TestSlowIsCut(t *testing.T) {
 		got, end := b.poll(s, 0)
 		if got != "bye" || end == nil || end.Code != 4000+int(earshot.Slow) || b.hub.Stats().Slow != 1 {
 			b.Errorf("polled %q and %+v", got, end)
+		}
+	})
+}
+
+// seats are places under limits: so many, and one for each user.
+type seats struct {
+	left  int
+	users map[string]bool
+}
+
+type seat struct {
+	*seats
+	user string
+}
+
+func (s *seats) enter(netip.Addr) (proto.Place, error) {
+	if s.left == 0 {
+		return nil, earshot.Errorf(earshot.Unavailable, "full")
+	}
+	s.left--
+	return &seat{seats: s}, nil
+}
+
+func (s *seat) Known(app, uid string) error {
+	if s.users[uid] {
+		return earshot.Errorf(earshot.Limited, "%s has one in %s", uid, app)
+	}
+	s.user, s.users[uid] = uid, true
+	return nil
+}
+
+func (s *seat) Leave() {
+	s.left++
+	delete(s.users, s.user)
+}
+
+func TestPlaces(t *testing.T) {
+	all := &seats{left: 2, users: map[string]bool{}}
+	inBubble(t, longpoll.Config{Enter: all.enter}, func(b *bench) {
+		open := func(path string) (*longpoll.Session, error) {
+			return b.server.Open(b.Context(), &proto.Request{HTTP: httptest.NewRequest(http.MethodGet, path, nil)})
+		}
+		ann, err := open("/?ann")
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := open("/?ann"); earshot.CodeOf(err) != earshot.Limited || all.left != 1 {
+			b.Errorf("a second one of ann's: %v, %d are left", err, all.left)
+		}
+		if _, err := open("/refuse"); err == nil || all.left != 1 {
+			b.Errorf("refused with %v, %d are left", err, all.left)
+		}
+		if _, err := open("/"); err != nil || all.left != 0 {
+			b.Errorf("a second one: %v, %d are left", err, all.left)
+		}
+		if _, err := open("/"); earshot.CodeOf(err) != earshot.Unavailable {
+			b.Errorf("a third one: %v", err)
+		}
+		ann.Leave(0, "")
+		<-b.echo.ends
+		synctest.Wait()
+		if all.left != 1 || len(all.users) > 0 {
+			b.Errorf("when ann is gone: %+v", all)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package longpoll
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -20,6 +21,9 @@ type Config struct {
 	MaxSessions int
 	// BatchBytes is how much one poll takes, at least one frame; 1 MiB by default.
 	BatchBytes int
+	// Enter takes a place under the node's limits, as a WebSocket has one; nil for no
+	// limits.
+	Enter func(from netip.Addr) (proto.Place, error)
 	// Gate judges who comes to an app without TLS, or from an origin; nil judges too.
 	Gate *auth.Gate
 }
@@ -61,13 +65,33 @@ func (s *Server) Open(ctx context.Context, r *proto.Request) (*Session, error) {
 	if err := s.take(); err != nil {
 		return nil, err
 	}
-	sess, err := s.begin(ctx, r)
+	place, err := s.enter(r.Remote)
 	if err != nil {
+		s.free(earshot.ConnID{})
+		return nil, err
+	}
+	sess, err := s.begin(ctx, r, place)
+	if err != nil {
+		place.Leave()
 		s.free(earshot.ConnID{})
 		return nil, err
 	}
 	return sess, nil
 }
+
+// enter takes a place under the node's limits.
+func (s *Server) enter(from netip.Addr) (proto.Place, error) {
+	if s.config.Enter == nil {
+		return nowhere{}, nil
+	}
+	return s.config.Enter(from)
+}
+
+// nowhere is a place where nobody counts.
+type nowhere struct{}
+
+func (nowhere) Known(string, string) error { return nil }
+func (nowhere) Leave()                     {}
 
 // take takes a place for a session.
 func (s *Server) take() error {
@@ -93,7 +117,7 @@ func (s *Server) free(id earshot.ConnID) {
 	s.open.Done()
 }
 
-func (s *Server) begin(ctx context.Context, r *proto.Request) (*Session, error) {
+func (s *Server) begin(ctx context.Context, r *proto.Request, place proto.Place) (*Session, error) {
 	by := auth.WayOf(r.HTTP, r.Secure)
 	if err := s.config.Gate.Admit(r.App, by); err != nil {
 		return nil, err
@@ -107,8 +131,13 @@ func (s *Server) begin(ctx context.Context, r *proto.Request) (*Session, error) 
 			return nil, err
 		}
 	}
+	if id := a.Identity; id != nil && id.HasUID && a.App != nil {
+		if err := place.Known(a.App.Slug, id.UID); err != nil {
+			return nil, err
+		}
+	}
 	shard := s.hub.NextShard()
-	sess := &Session{server: s, shard: shard, header: a.Header, receiving: make(chan struct{}, 1)}
+	sess := &Session{server: s, shard: shard, header: a.Header, place: place, receiving: make(chan struct{}, 1)}
 	shard.InitTimer(&sess.window, sess.unpolled)
 	c, err := s.hub.Open(shard, sess, hub.Opening{
 		App: a.App, Identity: a.Identity, Farewell: s.protocol, Remote: r.Remote, UserAgent: r.HTTP.UserAgent(), KeepAlive: a.KeepAlive,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/hub"
+	"github.com/earshot-io/earshot/proto"
 )
 
 // A Session is one client's dialogue. Its methods may be called concurrently;
@@ -16,6 +17,7 @@ type Session struct {
 	conn   *hub.Conn
 	shard  *hub.Shard
 	header http.Header
+	place  proto.Place
 	// receiving is held by who hands over messages, or ends the connection.
 	receiving chan struct{}
 
@@ -194,6 +196,7 @@ func (s *Session) end(e hub.End) {
 		s.receiving <- struct{}{}
 		s.conn.Ended(e)
 		<-s.receiving
+		s.place.Leave()
 		s.server.free(s.conn.ID())
 	}()
 }

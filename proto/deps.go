@@ -39,7 +39,18 @@ type Deps struct {
 	// Client says from where a request came, behind proxies too, and whether by
 	// TLS; nil if nobody knows.
 	Client func(*http.Request) (addr netip.Addr, secure bool)
-	Log    *slog.Logger
+	// Enter takes a place under the node's limits for a connection that no edge
+	// counts; nil where there are none. It fails as the limit that refuses it says.
+	Enter func(from netip.Addr) (Place, error)
+	Log   *slog.Logger
+}
+
+// A Place is a connection's, under the node's limits.
+type Place interface {
+	// Known says whose connection it is; it fails if that user has too many.
+	Known(app, uid string) error
+	// Leave gives the place back. It is called once.
+	Leave()
 }
 
 // A Scheduler carries out later what is asked for now, for who may. It returns a

@@ -54,7 +54,9 @@ type polls struct {
 // sessions.
 func newPolls(p *Protocol) *polls {
 	s := &polls{p: p, stamp: stamp{records: p.deps.Records}}
-	s.server = longpoll.New(p.deps.Hub, polled{p}, longpoll.Config{Window: sessionTime, MaxSessions: p.config.Polls, Gate: p.deps.Gate})
+	s.server = longpoll.New(p.deps.Hub, polled{p}, longpoll.Config{
+		Window: sessionTime, MaxSessions: p.config.Polls, Gate: p.deps.Gate, Enter: p.deps.Enter,
+	})
 	p.deps.Hub.ServeWaiting(callPoll, s.servePoll)
 	p.deps.Hub.Serve(callPost, s.servePost)
 	return s
