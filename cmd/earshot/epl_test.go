@@ -120,7 +120,7 @@ func TestServeKnownPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	serve := func(password string) *command {
-		return begin(t, "", config.Environment{"PORT=0", "HOST=127.0.0.1", "PUSHER_ADMIN_USERNAME=pusher_admin_username", "PUSHER_ADMIN_PASSWORD=" + password},
+		return begin(t, "", config.Environment{"PORT=0", "HOST=127.0.0.1", "EARSHOT_SERVER_DRAIN_WAIT=0s", "PUSHER_ADMIN_USERNAME=pusher_admin_username", "PUSHER_ADMIN_PASSWORD=" + password},
 			"serve", "--config", file, "--data", filepath.Join(dir, "data"))
 	}
 	c := serve("pusher_admin_password")
