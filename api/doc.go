@@ -134,9 +134,10 @@
 // # Apps
 //
 // With an operator in its settings ([admin]), the server lets apps be made and
-// changed. Requests have the operator's user and password (Basic) or token
-// (Bearer). Secrets are shown to who makes them, and by export.
+// changed. Requests have the user and password (Basic) or the token (Bearer) of the
+// operator, or of an owner. Secrets are shown to who makes them, and by export.
 //
+//	GET    /admin/me                     {"name","role":"operator"|"owner"}
 //	GET    /admin/apps?after=SLUG        {"apps":[…],"last":SLUG,"more":bool}: 100 at the most
 //	POST   /admin/apps                   makes one of {"slug":…}; see tenant.Draft. 201
 //	GET    /admin/apps/{slug}            {"app":{…}}
@@ -144,9 +145,72 @@
 //	DELETE /admin/apps/{slug}            204; who is connected is closed
 //	POST   /admin/apps/{slug}/rotate     {"kind":"publishKey"|"signingKey"|"accessKey"|"secret","finish":bool}
 //	POST   /admin/apps/{slug}/export     the app with its secrets, for POST /admin/apps
-//	GET    /admin/audit?after=ID         {"entries":[…],"more":bool}: the newest first
+//	GET    /admin/apps/{slug}/usage      what it has used; see below
+//	GET    /admin/apps/{slug}/figures    how it is now: connections, and messages a second, on all nodes
+//	GET    /admin/apps/{slug}/channels?after=NAME&limit=N
+//	                                     {"channels":[{"name","subscriptions"}…],"more","missing"}, by name, on all nodes
+//	GET    /admin/audit?after=ID         {"entries":[…],"last":ID,"more":bool}: the newest first
+//	GET    /admin/owners?after=NAME      {"owners":[{"name","created","updated"}…],"more":bool}
+//	POST   /admin/owners                 {"name","password"}: 201 {"owner","password","token"}; one is drawn without a password
+//	POST   /admin/owners/{name}/reset    {"password"}: likewise; the old password and token open nothing any more
+//	DELETE /admin/owners/{name}          204; his apps stay
 //
 // PATCH, DELETE and rotate take ?revision=N, the revision that the app was read
 // with: 409 REVISION if it was changed since. Apps of the settings are not among
-// them.
+// them, but have usage, figures and channels.
+//
+// # Roles
+//
+// An owner is somebody whom apps name (earshot.App.Owners). What he may depends on
+// the app: one of his own, or a foreign one, which for him is not there.
+//
+//	                                       operator  owner, his own  owner, foreign
+//	list apps                              all       his own         –
+//	see one; its usage, figures, channels  yes       yes             404 APP_NOT_FOUND
+//	change name, origins, audience, issuer,
+//	  expiryCloses, channels, requireTls,
+//	  keySigned, replay; add, remove keys  yes       yes             404
+//	rotate keys and secrets; export        yes       yes             404
+//	change active, hosts, limits, owners,
+//	  and whatever else there is           yes       403 OPERATOR_ONLY  404
+//	make an app                            yes       403             –
+//	delete one                             yes       403             403
+//	the audit trail                        all       of his apps, whoever did it  404
+//	owners: list, make, reset, delete      yes       403             –
+//	/api/admin/apps (Ex Pusher Lite)       yes       401; usage 403  401; usage 403
+//
+// Hosts are not an owner's, since a host selects its app before anything else; nor
+// is active, so that what the operator has switched off stays off. An owner may
+// have the secrets of his apps by rotating them anyway, so he may export them: that
+// stands in the audit trail.
+//
+// A change of an owner counts at once; an app that has begun to name him is listed
+// within a second. Every try to log in by Basic costs the same, whoever it names,
+// but for what was right before (package auth).
+//
+// # Usage
+//
+// GET /admin/apps/{slug}/usage?granularity=minute|hour|day&from=TIME&to=TIME is
+//
+//	{"app","granularity","from","to","rows":[{"start","messagesIn","messagesOut",
+//	 "bytesIn","bytesOut","calls","authFailures","peakConnections"}…],"total":{…}}
+//
+// Times are by RFC 3339, or dates. Without them it tells of the last hour in
+// minutes, of the last day in hours (the default), of the last 31 days in days.
+// Periods without use have no row. Package usage says what is counted, how long it
+// is kept, and that it is up to a minute old. The same is at
+// /api/admin/apps/{slug}/usage, for the operator.
+//
+// With ?format=csv, the path usage.csv, or an Accept that prefers text/csv, it is
+// comma-separated values (RFC 4180) with a line of names; so is /admin/audit, up to
+// 1000 lines, with a Link to the next. A cell that a spreadsheet would take for a
+// formula begins with an apostrophe.
+//
+// GET /admin/apps/{slug}/figures is {"app","connections","in":{"rate1","rate5",
+// "rate15"},"out":{…},"nodes","missing"}: messages a second over the last 1, 5 and 15
+// minutes, and how many nodes have told and not told.
+//
+// GET /admin/audit takes ?app=SLUG, as it was or has become, ?actor=NAME, ?from=TIME
+// and ?to=TIME (not included). It looks at 2,000 entries at a time: with "more", go
+// on ?after= "last", even if there were no entries.
 package api

@@ -42,6 +42,9 @@
 //     keys, host, or the path that begins with its slug.
 //   - Apps of the settings cannot be changed, and count before a record of the
 //     same slug, host or key.
+//   - Owners are records beside the apps, which name them; a password is kept as its
+//     hash by argon2id, a token as its SHA-256. An owner who is deleted leaves his
+//     name in his apps: who is given the same name has them.
 //   - Nothing is changed that is not in the audit trail: an Entry is written
 //     before, and its outcome after the change. An entry that has none is of a
 //     server that died in between.
