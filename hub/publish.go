@@ -74,8 +74,12 @@ func (h *Hub) PublishAsync(ctx context.Context, a *earshot.App, p Publication, d
 // publish is PublishAsync of whatever message, and at whatever rate if it is not
 // counted as one of the app's server.
 func (h *Hub) publish(ctx context.Context, a *earshot.App, p Publication, counts bool, done func(Appended, error)) {
-	m := p.Message
-	m.App = a.Slug
+	m, now := p.Message, h.newest(a)
+	if now == nil {
+		done(Appended{}, errAppGone) // who is slow to say what to publish may outlive its app
+		return
+	}
+	a, m.App = now, now.Slug
 	err := h.Check(a, m)
 	if err == nil && counts {
 		err = h.Spend(a)

@@ -68,10 +68,14 @@ func (h *Hub) Expel(slug string) (closed int) {
 }
 
 // newest is the version of an app that counts now; nil if it is not served any
-// more. Where nobody has said how apps are found, none changes.
+// more, or if another app has its slug: who showed proof to the old one has shown
+// none to that. Where nobody has said how apps are found, none changes.
 func (h *Hub) newest(a *earshot.App) *earshot.App {
 	if a == nil || h.findApp == nil {
 		return a
 	}
-	return h.findApp(a.Slug)
+	if now := h.findApp(a.Slug); now != nil && now.ID == a.ID {
+		return now
+	}
+	return nil
 }

@@ -109,3 +109,48 @@ func TestExpel(t *testing.T) {
 		conn.Ended(hub.End{})
 	})
 }
+
+// TestAppReborn: an app that was deleted, and made again under the same slug, is
+// another one. Who has shown something to the first, and is slow, gets nowhere in
+// the second: no handshake, no proof and no publish that began before.
+func TestAppReborn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, now := renewable(t)
+		ctx, old := context.Background(), r.app
+		unsaid := &client{rig: r} // has not said yet which app it is of
+		conn, err := r.hub.Open(r.hub.NextShard(), wire{unsaid}, hub.Opening{Farewell: unsaid})
+		if err != nil {
+			t.Fatal(err)
+		}
+		unsaid.conn = conn
+		conn.Serve(unsaid)
+		reborn := &earshot.App{Slug: "app", ID: 7, Rules: old.Rules}
+		now.Store(reborn)
+		r.hub.Expel("app")
+		r.app = reborn
+		heard := r.connect(everything())
+		heard.subscribe(hub.Join{Channel: "open-1"})
+		heard.take()
+		late := &client{rig: r}
+		if _, err := r.hub.Open(r.hub.NextShard(), wire{late}, hub.Opening{App: old, Identity: everything(), Farewell: late}); earshot.CodeOf(err) != earshot.Kicked {
+			t.Errorf("a handshake with the old app's token: %v", err)
+		}
+		m := &earshot.Message{Channel: "open-1", Event: "e", Data: []byte(`"from the old app"`)}
+		if _, err := r.hub.Publish(ctx, old, hub.Publication{Message: m}); earshot.CodeOf(err) != earshot.Kicked {
+			t.Errorf("a publish with the old app's key: %v", err)
+		}
+		if _, err := r.hub.Publish(ctx, &earshot.App{Slug: "none"}, hub.Publication{Message: &earshot.Message{Channel: "c"}}); earshot.CodeOf(err) != earshot.Kicked {
+			t.Errorf("a publish to an app that is gone: %v", err)
+		}
+		synctest.Wait()
+		if frames := heard.take(); len(frames) != 0 {
+			t.Errorf("the new app's client hears %q", frames)
+		}
+		if _, err := r.hub.Publish(ctx, reborn, hub.Publication{Message: &earshot.Message{Channel: "open-1", Event: "e", Data: []byte(`"from the new app"`)}}); err != nil {
+			t.Error(err)
+		}
+		conn.Enter(old, everything())
+		unsaid.expectClosed(earshot.Kicked)
+		conn.Ended(hub.End{})
+	})
+}
