@@ -44,7 +44,7 @@ func (p *run) crossSockets(n *node, a, b *tenantApp, channel string) {
 		if l, err := p.connects(s, n, a, a, d); err == nil {
 			l.expects("")
 			l.about += " at a door of " + b.slug
-			if s.name == "hotsock" {
+			if s.name == "hotsock" || d.path == "/ws" && d.host == "" {
 				l.expects(channel) // the token says whose it is: it is in its own app
 			}
 			_ = s.join(l, a, channel)
