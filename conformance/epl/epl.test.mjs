@@ -79,10 +79,7 @@ describe("Ex Pusher Lite", () => {
     await writeFile(join(dir, ".curlrc"), `silent\nwrite-out = "\\n%{http_code}"\nconnect-to = "localhost:4000:${address}"\n`)
   })
   after(async () => {
-    for (const s of sockets) {
-      await next((done) => s.disconnect(done))
-      clearInterval(s.heartbeatTimer) // its disconnect forgets to
-    }
+    for (const s of sockets) await leave(s)
     child.kill("SIGTERM")
     await exited
     await rm(dir, { recursive: true, force: true })
@@ -108,6 +105,13 @@ describe("Ex Pusher Lite", () => {
       return frames[n]
     }
     return { socket, frame }
+  }
+
+  // leave ends a socket; its disconnect forgets the timers.
+  async function leave(socket) {
+    await next((done) => socket.disconnect(done))
+    clearInterval(socket.heartbeatTimer)
+    for (const timer of [socket.reconnectTimer, ...socket.channels.map((c) => c.rejoinTimer)]) timer.reset()
   }
 
   const joined = (channel) =>
@@ -212,7 +216,7 @@ describe("Ex Pusher Lite", () => {
     assert.equal(renamed.data.data.slug, "moved-app")
     assert.equal(renamed.data.data.secret, made.data.secret)
     assert.notEqual((await closed).code, 1000)
-    await next((f) => before.socket.disconnect(f))
+    await leave(before.socket)
     assert.equal((await say("moving-app")).status, 404)
 
     const { socket, frame } = page()
@@ -222,7 +226,7 @@ describe("Ex Pusher Lite", () => {
     const ended = next((f) => socket.onClose(f))
     assert.equal((await admin("delete", "/moved-app")).status, 204)
     assert.notEqual((await ended).code, 1000)
-    await next((f) => socket.disconnect(f))
+    await leave(socket)
     const gone = page()
     await assert.rejects(joined(gone.socket.channel("public:moved-app", {})), { message: "refused" })
   })
