@@ -20,8 +20,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// The bounds of logins. A hash costs memory and time, so that one is made at a
-// time, then none for hashRest times as long as it took, so that a flood from many
+// The bounds of logins. A hash costs memory and time, so that one login hashes at a
+// time, then none for hashRest times as long as that took, so that a flood from many
 // addresses leaves most of the machine to others; few wait for their turn; and few
 // are made for one address.
 const (
@@ -46,7 +46,7 @@ type OperatorConfig struct {
 // concurrent use.
 //
 // An address has 10 tries, and another one every 6 seconds. A password by argon2id
-// is hashed for one request at a time, with a rest behind each, and of more than 16
+// is hashed for one login at a time, with a rest behind each, and of more than 16
 // that wait the others are Limited. One that was right is recognized afterwards
 // without hashing and without limit, so that who floods the login does not keep out
 // those who are in; who is not in yet may have to try again, but for who has the
@@ -122,7 +122,9 @@ func (o *Operator) admit(ctx context.Context, r *http.Request, from netip.Addr, 
 		o.limited.Add(1)
 		return Login{}, &earshot.Error{Code: earshot.Limited, Reason: "LOGINS", Text: "too many logins failed from this address", RetryAfter: loginsEvery}
 	}
-	ok, err := o.judge(ctx, scheme, rest)
+	t := &turn{o: o}
+	defer t.end()
+	ok, err := o.judge(ctx, t, scheme, rest)
 	if err != nil {
 		return Login{}, err
 	}
@@ -133,7 +135,7 @@ func (o *Operator) admit(ctx context.Context, r *http.Request, from netip.Addr, 
 	if owners == nil {
 		return Login{}, o.refuse(owners)
 	}
-	who, err := o.judgeOwner(ctx, owners, scheme, rest)
+	who, err := o.judgeOwner(ctx, t, owners, scheme, rest)
 	if err == nil && who == nil {
 		err = o.refuse(owners)
 	}
@@ -189,7 +191,7 @@ func (o *Operator) remembered(scheme, rest string) bool {
 }
 
 // judge compares a credential with what is configured.
-func (o *Operator) judge(ctx context.Context, scheme, rest string) (bool, error) {
+func (o *Operator) judge(ctx context.Context, t *turn, scheme, rest string) (bool, error) {
 	switch {
 	case strings.EqualFold(scheme, "Bearer") && o.config.Token != "":
 		return same(rest, o.config.Token), nil
@@ -204,7 +206,7 @@ func (o *Operator) judge(ctx context.Context, scheme, rest string) (bool, error)
 	if o.hash == nil {
 		return same(password, o.config.Password) && named, nil
 	}
-	right, err := o.hashed(ctx, o.hash, password)
+	right, err := o.hashed(ctx, t, o.hash, password)
 	return right && named, err
 }
 
@@ -215,27 +217,53 @@ func basicOf(scheme, rest string) (user, password string, ok bool) {
 	return user, password, ok && err == nil && strings.EqualFold(scheme, "Basic") && len(password) <= maxCredential
 }
 
-// hashed compares a password with a hash, when it is its turn.
-func (o *Operator) hashed(ctx context.Context, hash *argon, password string) (right bool, err error) {
+// hashed compares a password with a hash, in the login's turn.
+func (o *Operator) hashed(ctx context.Context, t *turn, hash *argon, password string) (right bool, err error) {
+	if err := t.take(ctx); err != nil {
+		return false, err
+	}
+	o.hashes.Add(1)
+	return hash.matches(password), nil
+}
+
+// A turn is that of one login to hash what it has to, from the first time until it
+// ends.
+type turn struct {
+	o     *Operator
+	begun time.Time // zero until it is taken
+}
+
+// take waits for the turn, if it is not taken yet.
+func (t *turn) take(ctx context.Context) error {
+	if !t.begun.IsZero() {
+		return nil
+	}
+	o := t.o
 	if o.waiting.Add(1) > hashesWaiting {
 		o.waiting.Add(-1)
 		o.limited.Add(1)
-		return false, &earshot.Error{Code: earshot.Limited, Reason: "LOGINS", Text: "too many logins are tried at once", RetryAfter: loginsEvery}
+		return &earshot.Error{Code: earshot.Limited, Reason: "LOGINS", Text: "too many logins are tried at once", RetryAfter: loginsEvery}
 	}
 	defer o.waiting.Add(-1)
 	select {
 	case o.turn <- struct{}{}:
 	case <-ctx.Done():
-		return false, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-	defer func() { <-o.turn }()
 	if err := o.rest(ctx); err != nil {
-		return false, err
+		<-o.turn
+		return err
 	}
-	begun := time.Now()
-	defer func() { o.rested = time.Now().Add(hashRest * time.Since(begun)) }()
-	o.hashes.Add(1)
-	return hash.matches(password), nil
+	t.begun = time.Now()
+	return nil
+}
+
+// end lets the next have its turn.
+func (t *turn) end() {
+	if !t.begun.IsZero() {
+		t.o.rested = time.Now().Add(hashRest * time.Since(t.begun))
+		<-t.o.turn
+	}
 }
 
 // rest waits until the next password may be hashed.

@@ -105,7 +105,7 @@ func (o *Operator) AdmitAny(ctx context.Context, r *http.Request, from netip.Add
 
 // judgeOwner compares a credential with what is kept of the owner that it names;
 // nil if it is wrong.
-func (o *Operator) judgeOwner(ctx context.Context, owners Owners, scheme, rest string) (*Owner, error) {
+func (o *Operator) judgeOwner(ctx context.Context, t *turn, owners Owners, scheme, rest string) (*Owner, error) {
 	if strings.EqualFold(scheme, "Bearer") {
 		name := tokenOwner(rest)
 		if name == "" {
@@ -135,7 +135,7 @@ func (o *Operator) judgeOwner(ctx context.Context, owners Owners, scheme, rest s
 			hash = known
 		}
 	}
-	right, err := o.hashed(ctx, hash, password)
+	right, err := o.hashed(ctx, t, hash, password)
 	if err != nil || !right {
 		return nil, err
 	}
