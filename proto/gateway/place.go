@@ -20,6 +20,9 @@ type place struct {
 // locate finds the stage of an upgrade (3.1). claimed says that host or path name
 // an app that has APIs, be the stage unknown.
 func (p *Protocol) locate(r *http.Request) (at place, claimed bool) {
+	if !p.deps.Apps.HasGateways() {
+		return place{}, false
+	}
 	segments, ok := split(r.URL)
 	if !ok {
 		return place{}, false

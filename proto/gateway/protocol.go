@@ -94,7 +94,10 @@ func (p *Protocol) Find(r *http.Request) bool {
 // Owns says whether the host is an API's own, or the path a stage that is called
 // as its app: /dev of the app dev, which would be the app's root for others.
 func (p *Protocol) Owns(r *http.Request) bool {
-	if p.ownHost(r.Host) {
+	switch {
+	case !p.deps.Apps.HasGateways():
+		return false
+	case p.ownHost(r.Host):
 		return true
 	}
 	segments, ok := split(r.URL)
