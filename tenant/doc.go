@@ -10,6 +10,10 @@
 // Tokens are judged when they are shown: a signing key that is taken away ends
 // nobody that is in, and lets nobody in any more; nothing that it verified before
 // is taken for granted. Publish keys and access keys count for single requests.
+// That a client came over TLS, and from an origin that is listed, is judged when it
+// comes too (auth.Gate). What began in an app that is gone before it is done finds
+// no app, or, where a new one has its slug, not that one: a handshake whose backend
+// was slow, a request whose body was.
 //
 // # Secrets
 //
