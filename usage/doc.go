@@ -44,7 +44,8 @@
 // # Choices
 //
 //   - Usage is kept under the app's slug: an app that takes the slug of one that was
-//     deleted (tenant.Draft.Reuse) takes its usage too.
+//     deleted (tenant.Draft.Reuse) takes its usage too, and one that is given another
+//     slug begins anew under that.
 //   - A period in which nothing was used has no row.
 //   - If a node's clock is set back, it goes on in buckets that add up with the old
 //     ones.

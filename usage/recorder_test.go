@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -228,10 +230,23 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
+// rounds is how often a test that draws lots is to do so: EARSHOT_SOAK says it.
+func rounds(t *testing.T) int {
+	text := os.Getenv("EARSHOT_SOAK")
+	if text == "" {
+		return 1
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("EARSHOT_SOAK=%q", text)
+	}
+	return n
+}
+
 // TestMergeOverRestarts runs some servers that start, stop and crash at random,
 // and compares what is read with what they did.
 func TestMergeOverRestarts(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range uint64(4 * rounds(t)) {
 		synctest.Test(t, func(t *testing.T) { restarts(t, seed) })
 	}
 }
@@ -251,7 +266,7 @@ func restarts(t *testing.T, seed uint64) {
 	var lives []*life
 	begin := time.Now()
 	in, perHour := uint64(0), map[time.Time]uint64{}
-	for range 200 {
+	for range 120 {
 		for i := range servers {
 			l := running[i]
 			if l == nil {
@@ -423,6 +438,21 @@ func TestFew(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%v: %s, want %s", c.in, got, c.want)
+		}
+	}
+}
+
+// BenchmarkSample looks at the counts of ten thousand apps, as every five seconds.
+func BenchmarkSample(b *testing.B) {
+	e := mem.NewStore(mem.Config{}).Node()
+	h := hub.New(hub.Config{}, e, slog.New(slog.DiscardHandler))
+	for i := range 10_000 {
+		h.CountCall(&earshot.App{Slug: fmt.Sprint("app-", i)})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if n := len(h.AppUses(true)); n != 10_000 {
+			b.Fatal(n)
 		}
 	}
 }
