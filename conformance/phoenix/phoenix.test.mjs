@@ -100,6 +100,20 @@ describe("phoenix.js 1.8", () => {
     assert.deepEqual(await replied(socket().channel("room:dev:1").join()), {})
   })
 
+  it("A.7: a public room of an app needs no rule, and has its pace", async () => {
+    const [ann, bob] = [socket().channel("public:dev:talk"), socket().channel("public:dev:talk")]
+    assert.deepEqual(await replied(ann.join()), {})
+    await replied(bob.join())
+    const heard = [ann, bob].map((c) => next((f) => c.on("msg", f)))
+    ann.push("msg", { name: "Ann" })
+    for (const message of await Promise.all(heard)) assert.deepEqual(message, { name: "Ann" })
+    const refused = next((f) => {
+      for (let n = 0; n < 50; n++) ann.push("many", { n }).receive("error", f)
+    })
+    assert.deepEqual(await refused, { reason: "rate limited" })
+    await assert.rejects(replied(socket().channel("public:nobody").join()), ({ response }) => assert.deepEqual(response, { reason: "unknown app" }) ?? true)
+  })
+
   it("B.7: two sockets see each other, and who left", async () => {
     const join = async (uid, umd, params = {}) => {
       const s = socket({ authToken: token({ uid, umd, listen: ["*"] }) })
