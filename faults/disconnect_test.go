@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,8 +17,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// A listener is the backend of a WebSocket API: it lets everybody in, and keeps
-// what it is told of the ends.
+// A listener is the backend of a WebSocket API: it lets everybody in, to the channels
+// that they want to join, and keeps what it is told of the ends.
 type listener struct {
 	*httptest.Server
 	mu    sync.Mutex
@@ -36,7 +37,7 @@ func listen(t *testing.T) *listener {
 
 func (l *listener) told(w http.ResponseWriter, r *http.Request) {
 	var e struct {
-		QueryStringParameters struct{ Name string }
+		QueryStringParameters struct{ Name, Join string }
 		RequestContext        struct {
 			EventType, ConnectionID string
 			DisconnectStatusCode    int
@@ -58,7 +59,11 @@ func (l *listener) told(w http.ResponseWriter, r *http.Request) {
 	case l.news <- struct{}{}:
 	default:
 	}
-	_, _ = w.Write([]byte(`{"statusCode":200}`)) // a server that was killed need not be told
+	answer := map[string]any{"statusCode": http.StatusOK}
+	if join := e.QueryStringParameters.Join; join != "" {
+		answer["join"] = strings.Split(join, ",")
+	}
+	_ = json.NewEncoder(w).Encode(answer) // a server that was killed need not be told
 }
 
 // await waits until all of the connections have ended, as the backend knows.
@@ -95,6 +100,7 @@ func serveAPI(t *testing.T, engine string, l *listener) *server {
 	}
 	address := free.Addr().String()
 	free.Close()
+	key := drawn()
 	settings := fmt.Sprintf(`[server]
 listen = %q
 [engine]
@@ -105,6 +111,9 @@ publish_keys = [%q]
 [[apps.signing_keys]]
 alg = "HS256"
 key = %q
+[[apps.access_keys]]
+id = "AKIDEXAMPLE"
+secret = "SECRETKEYEXAMPLE"
 [[apps.gateways]]
 id = "abc123"
 route_selection_expression = "$request.body.action"
@@ -114,14 +123,14 @@ routes = [
   { route_key = "$disconnect", target = "integrations/l" },
 ]
 integrations = [{ integration_id = "l", integration_type = "HTTP_EVENT", integration_uri = %q }]
-`, address, engine, drawn(), newKeys().encoded(), l.URL)
+`, address, engine, key, newKeys().encoded(), l.URL)
 	file := filepath.Join(t.TempDir(), "earshot.toml")
 	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := &server{cmd: exec.Command(binary, "serve", "-c", file)}
 	s.cmd.Stderr = os.Stderr
-	s.dev.URL, s.dev.WS = "http://"+address, "ws://"+address+"/prod"
+	s.dev.URL, s.dev.WS, s.dev.Key = "http://"+address, "ws://"+address+"/prod", key
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
