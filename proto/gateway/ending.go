@@ -63,6 +63,7 @@ type endings struct {
 	mu      sync.Mutex
 	closed  bool
 	running sync.WaitGroup
+	begun   int // dialogues whose end was not added
 	marked  bool
 	open    map[*ending]struct{} // all that are not done
 	queues  map[string]*queue
@@ -148,11 +149,31 @@ func (s *session) ending(code int, reason string) *ending {
 	return e
 }
 
-// add delivers an ending in its turn. It does not block.
-func (x *endings) add(e *ending) {
-	name := e.App + "/" + e.API
+// begin counts a dialogue, of which end is told.
+func (x *endings) begin() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.begun++
+}
+
+// end delivers the ending of a dialogue.
+func (x *endings) end(e *ending) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.begun--
+	x.enqueue(e)
+}
+
+// add delivers an ending in its turn. It does not block.
+func (x *endings) add(e *ending) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.enqueue(e)
+}
+
+// enqueue is add with the lock held.
+func (x *endings) enqueue(e *ending) {
+	name := e.App + "/" + e.API
 	x.open[e] = struct{}{}
 	if x.closed {
 		return
@@ -286,7 +307,7 @@ func (x *endings) finish(e *ending) {
 	}
 }
 
-// settle waits until the node has no connections and no endings, for as long as a
+// settle waits until the node has no dialogues and no endings, for as long as a
 // server that stops may wait.
 func (x *endings) settle() {
 	limit := time.NewTimer(grace)
@@ -301,12 +322,9 @@ func (x *endings) settle() {
 }
 
 func (x *endings) settled() bool {
-	x.p.mu.Lock()
-	open := len(x.p.sessions)
-	x.p.mu.Unlock()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return open == 0 && len(x.open) == 0
+	return x.begun == 0 && len(x.open) == 0
 }
 
 // close ends everything. What was not delivered is left to another node, or to the

@@ -139,6 +139,9 @@ func (q *request) authenticate() error {
 	if err := q.read(); err != nil {
 		return err
 	}
+	if app, key = q.p.deps.Apps.ByAccessKey(signature.KeyID); key == nil {
+		return sigv4.ErrUnknownKey() // it was taken away while the body came
+	}
 	if err := signature.Verify(q.r, q.body, key.Secret, time.Now(), sigv4.Policy{Service: service}); err != nil {
 		return err
 	}

@@ -47,6 +47,7 @@ func (s *session) begin(c *hub.Conn) {
 	s.mu.Lock()
 	s.active = time.Now()
 	s.mu.Unlock()
+	s.p.endings.begin()
 	s.p.enter(s)
 	s.timer = c.Shard().NewTimer(s.tick)
 	s.tick()
@@ -172,7 +173,7 @@ func (s *session) Close(end hub.End) {
 	s.timer.Stop()
 	s.p.leave(s)
 	code, reason := ended(end)
-	s.turns.end(func() { s.p.endings.add(s.ending(code, reason)) })
+	s.turns.end(func() { s.p.endings.end(s.ending(code, reason)) })
 }
 
 // lost ends what was let in, but never opened.
