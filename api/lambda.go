@@ -147,6 +147,9 @@ func (in *invocation) authenticate() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if in.app, key = in.api.apps.ByAccessKey(signature.KeyID); key == nil {
+		return nil, sigv4.ErrUnknownKey() // it was taken away while the body came
+	}
 	if err := signature.Verify(in.r, body, key.Secret, time.Now(), sigv4.Policy{Service: "lambda"}); err != nil {
 		return nil, err
 	}

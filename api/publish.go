@@ -41,10 +41,14 @@ type result struct {
 	Error       *failure `json:"error,omitzero"`
 }
 
-func (a *API) publish(w http.ResponseWriter, r *http.Request, app *earshot.App) error {
+func (a *API) publish(w http.ResponseWriter, r *http.Request, _ *earshot.App) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBatch))
 	if err != nil {
 		return badBody(err)
+	}
+	app, err := a.authenticate(r) // the key may have been taken away while the body came
+	if err != nil {
+		return err
 	}
 	from := source{app: app, origin: a.origin(r, hub.ByServerHTTP)}
 	w.Header().Set("X-Request-Id", from.origin.RequestID)

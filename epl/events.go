@@ -27,6 +27,9 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if app = a.Apps.BySlug(r.PathValue("slug")); app == nil || !a.admits(app, r.Header.Get("Authorization")) {
+		return errUnauthorized // the secret was taken away while the body came
+	}
 	m, err := messageOf(app, all)
 	if err != nil {
 		return err

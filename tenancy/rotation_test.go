@@ -65,7 +65,7 @@ func (a *tenantApp) only() *tenantApp {
 	return &c
 }
 
-var kinds = []kind{
+var kindsOfSecrets = []kind{
 	{
 		name: tenant.RotatePublishKey,
 		newest: func(t testing.TB, base *tenantApp, answer string) credential {
@@ -187,10 +187,10 @@ func TestRotationUnderLoad(t *testing.T) {
 	var probes, wrong atomic.Int64
 	stop := make(chan struct{})
 	var load sync.WaitGroup
-	rings := make([]*ring, len(kinds))
-	for i := range kinds {
+	rings := make([]*ring, len(kindsOfSecrets))
+	for i := range kindsOfSecrets {
 		first := a.only()
-		rings[i] = &ring{kind: &kinds[i], must: []credential{{"first", first}}}
+		rings[i] = &ring{kind: &kindsOfSecrets[i], must: []credential{{"first", first}}}
 		load.Go(func() { w.probe(rings[i], rand.New(rand.NewPCG(8, uint64(i))), stop, &probes, &wrong) })
 	}
 	var slowest time.Duration

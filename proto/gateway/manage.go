@@ -142,7 +142,7 @@ func (q *request) authenticate() error {
 	if app, key = q.p.deps.Apps.ByAccessKey(signature.KeyID); key == nil {
 		return sigv4.ErrUnknownKey() // it was taken away while the body came
 	}
-	if err := signature.Verify(q.r, q.body, key.Secret, time.Now(), sigv4.Policy{Service: service}); err != nil {
+	if err := signature.Verify(q.r, q.body, key.Secret, time.Now(), sigv4.Policy{Service: service, RawPath: true}); err != nil {
 		return err
 	}
 	what := q.r.Method + "/" + strings.Join(q.path, "/")
