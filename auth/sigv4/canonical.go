@@ -52,21 +52,21 @@ func clean(path string) string {
 
 // canonicalPaths returns the forms of the path that a client may have signed.
 // Services but S3 encode once more what is encoded already.
-func canonicalPaths(path string, once bool) []string {
+func canonicalPaths(path string, p Policy) []string {
 	if path == "" {
 		path = "/"
 	}
-	if once {
+	if p.EncodeOnce {
 		if plain, err := url.PathUnescape(path); err == nil {
 			return []string{encode(plain, true)}
 		}
 		return nil
 	}
-	cleaned := clean(path)
-	if cleaned == path {
-		return []string{encode(path, true)}
+	all := []string{encode(clean(path), true), encode(path, true)}
+	if p.RawPath && !strings.Contains(path, "%25") {
+		all = append(all, path)
 	}
-	return []string{encode(cleaned, true), encode(path, true)}
+	return slices.Compact(all)
 }
 
 // A pair is a parameter of a query, decoded as handlers read it.

@@ -28,6 +28,7 @@
 // expire; it is accepted if it is signed. A body that is not signed
 // (UNSIGNED-PAYLOAD) is accepted only where the Policy says so, one in signed
 // chunks (STREAMING-…) never. AWS4-ECDSA-P256-SHA256 (version 4a) is refused. The
-// path is tried as AWS wants it, without empty segments and dots, and then as it
-// stands, since not every client cleans it.
+// path is tried as AWS wants it, without empty segments and dots, and then with
+// them, since not every client cleans it; where the Policy says so also without
+// being encoded once more, as curl 7 signs it.
 package sigv4

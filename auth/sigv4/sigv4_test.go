@@ -277,6 +277,43 @@ func TestEncodeOnce(t *testing.T) {
 	wants(t, verify(got, body, secret, signedOn, sigv4.Policy{Service: "s3"}), sigv4.Wrong)
 }
 
+// TestRawPath: curl 7 signs the path as it stands in the request. A signature is not
+// good for another path, whose encoding the signed one looks like.
+func TestRawPath(t *testing.T) {
+	raw := sigv4.Policy{Service: "execute-api", RawPath: true}
+	path := "/prod/@connections/L0SM9cOFvHcCIhw%3D"
+	r, body := signRaw(t, path)
+	wants(t, verify(r, body, secret, signedOn, raw), "")
+	wants(t, verify(r, body, secret, signedOn, sigv4.Policy{Service: "execute-api"}), sigv4.Wrong)
+	r.RequestURI = "/prod/@connections/L0SM9cOFvHcCIhw="
+	wants(t, verify(r, body, secret, signedOn, raw), sigv4.Wrong)
+
+	for _, moved := range []string{path, "/prod/%40connections/L0SM9cOFvHcCIhw%253D"} {
+		r, body = draft{method: "POST", url: "http://example.com" + path, service: "execute-api"}.sign(t)
+		want := ""
+		if r.RequestURI = moved; moved != path {
+			want = sigv4.Wrong
+		}
+		wants(t, verify(r, body, secret, signedOn, raw), want)
+	}
+}
+
+// signRaw signs a POST for execute-api without encoding its path.
+func signRaw(t *testing.T, path string) (*http.Request, []byte) {
+	t.Helper()
+	r, err := http.NewRequest("POST", "http://example.com"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(nil)
+	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
+	keys := aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: secret}
+	if err := signer.SignHTTP(context.Background(), keys, r, hex.EncodeToString(sum[:]), "execute-api", "eu-west-1", signedOn); err != nil {
+		t.Fatal(err)
+	}
+	return arrive(t, r)
+}
+
 func TestParseRefuses(t *testing.T) {
 	mac := strings.Repeat("0", 64)
 	good := "AWS4-HMAC-SHA256 Credential=AKID/20261120/eu-west-1/lambda/aws4_request, SignedHeaders=host;x-amz-date, Signature=" + mac

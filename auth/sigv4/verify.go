@@ -22,6 +22,9 @@ type Policy struct {
 	AnyBody bool
 	// EncodeOnce is for services that encode the path once, as S3 does.
 	EncodeOnce bool
+	// RawPath accepts the path as it stands in the request too, as curl 7 signs it,
+	// unless it has an escaped percent sign: no signature is good for two paths.
+	RawPath bool
 }
 
 // Verify reports why the request is not one that the owner of the secret signed
@@ -52,7 +55,7 @@ func (s *Signature) Verify(r *http.Request, body []byte, secret string, now time
 	}
 	rest := "\n" + query + "\n" + headers + "\n" + strings.Join(s.headers, ";") + "\n" + digest
 	key := signingKey(secret, s.day, s.Region, s.Service)
-	for _, path := range canonicalPaths(path, p.EncodeOnce) {
+	for _, path := range canonicalPaths(path, p) {
 		if hmac.Equal([]byte(s.mac), []byte(s.sign(key, r.Method+"\n"+path+rest))) {
 			return nil
 		}

@@ -118,6 +118,8 @@
 //     control frames (21). What channels bring is noticed at the next look, a tenth
 //     of the idle time later at the most, so that such a connection may stay that
 //     much longer.
+//   - A signature of the path as it stands in the request, not encoded once more,
+//     is accepted too: curl --aws-sigv4 signs so (9.2).
 //   - A POST without a body sends an empty text; one that is no UTF-8 a binary
 //     message (19). KB is 1024, and frames are as large as their message (20).
 //   - A subprotocol that the client did not offer is left out of the answer, since a
