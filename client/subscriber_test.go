@@ -192,6 +192,7 @@ func TestPassing(t *testing.T) {
 		`{"event":"hotsock.error","error":{"code":"INTERNAL_ERROR","message":"m"}}`,
 		`{"event":"hotsock.error","channel":"c","error":{"code":"SUBSCRIBE_PERMISSION_DENIED","reason":"UNAVAILABLE","message":"m"}}`,
 		`{"event":"hotsock.error","channel":"c","error":{"code":"INVALID_SUBSCRIBE_TOKEN","reason":"LIMIT_REACHED","message":"m"}}`,
+		`{"event":"hotsock.error","channel":"c","error":{"code":"INVALID_SUBSCRIBE_TOKEN","reason":"LIMIT_CHANNELS","message":"m"}}`,
 	} {
 		var heard []string
 		var notices []client.Notice
