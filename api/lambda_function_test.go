@@ -1,11 +1,16 @@
 package api_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/base64"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/api"
@@ -17,14 +22,20 @@ type functions struct {
 	later  []api.FunctionCall
 	err    error
 	failed bool
+	takes  time.Duration
 }
 
 func (f *functions) Has(a *earshot.App, name string) bool {
 	return a.Slug == "one" && name == "fn-echo"
 }
 
-func (f *functions) Call(_ context.Context, _ *earshot.App, _ string, c api.FunctionCall) (api.FunctionAnswer, error) {
+func (f *functions) Call(ctx context.Context, _ *earshot.App, _ string, c api.FunctionCall) (api.FunctionAnswer, error) {
 	f.calls = append(f.calls, c)
+	select {
+	case <-time.After(f.takes):
+	case <-ctx.Done():
+		return api.FunctionAnswer{}, context.Cause(ctx)
+	}
 	answer := api.FunctionAnswer{Payload: c.Payload, Failed: f.failed}
 	if c.Tail {
 		answer.Log = []byte("the log")
@@ -94,4 +105,52 @@ func TestHostedRefusals(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A line is a listener of one connection.
+type line struct {
+	conns chan net.Conn
+	net.Listener
+}
+
+func (l line) Accept() (net.Conn, error) {
+	if c, ok := <-l.conns; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (l line) Close() error   { return nil }
+func (l line) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestSlowFunction: a function may take longer than the server gives requests to be
+// read and answered.
+func TestSlowFunction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.functions.takes = 10 * time.Minute
+		here, there := net.Pipe()
+		l := line{conns: make(chan net.Conn, 1)}
+		l.conns <- there
+		close(l.conns)
+		s := &http.Server{Handler: w.lambda, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute}
+		ended := make(chan error)
+		go func() { ended <- s.Serve(l) }()
+		r, err := http.NewRequest(http.MethodPost, "http://server.example"+echoPath, strings.NewReader(`{"a":1}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.sign(r, call{body: `{"a":1}`})
+		go func() { _ = r.Write(here) }()
+		resp, err := http.ReadResponse(bufio.NewReader(here), r)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatal(resp, err)
+		}
+		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != `{"a":1}` {
+			t.Errorf("got %s, %v", body, err)
+		}
+		_ = here.Close()
+		_ = s.Close()
+		<-ended
+	})
 }
