@@ -134,7 +134,7 @@ func (h *handshake) checkSignature() error {
 	if err := signature.Verify(r, nil, key.Secret, time.Now(), sigv4.Policy{Service: service}); err != nil {
 		return h.refuse(http.StatusForbidden, err)
 	}
-	if app != h.app || !allows(key, earshot.InvokeAPI, h.stage, core.ConnectRoute) {
+	if app.Slug != h.app.Slug || !allows(key, earshot.InvokeAPI, h.stage, core.ConnectRoute) {
 		return h.refuse(http.StatusForbidden, errDenied)
 	}
 	h.conn.AccessKey = key.ID

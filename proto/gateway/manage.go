@@ -132,21 +132,21 @@ func (q *request) authenticate() error {
 	if err != nil {
 		return err
 	}
-	app, key := q.p.deps.Apps.ByAccessKey(signature.KeyID)
-	if key == nil {
+	if _, key := q.p.deps.Apps.ByAccessKey(signature.KeyID); key == nil {
 		return sigv4.ErrUnknownKey()
 	}
 	if err := q.read(); err != nil {
 		return err
 	}
-	if app, key = q.p.deps.Apps.ByAccessKey(signature.KeyID); key == nil {
+	app, key := q.p.deps.Apps.ByAccessKey(signature.KeyID)
+	if key == nil {
 		return sigv4.ErrUnknownKey() // it was taken away while the body came
 	}
 	if err := signature.Verify(q.r, q.body, key.Secret, time.Now(), sigv4.Policy{Service: service, RawPath: true}); err != nil {
 		return err
 	}
 	what := q.r.Method + "/" + strings.Join(q.path, "/")
-	if app != q.app || !allows(key, earshot.ManageConnections, q.stage, what) {
+	if app.Slug != q.app.Slug || !allows(key, earshot.ManageConnections, q.stage, what) {
 		return exceptionFor(http.StatusForbidden, "AccessDeniedException",
 			"User: "+key.ID+" is not authorized to perform: "+earshot.ManageConnections+" on resource: "+q.stage.API.ARN(q.stage.Name, what))
 	}
