@@ -195,8 +195,15 @@ func TestPresenceFrames(t *testing.T) {
 	}
 	refs := map[string]bool{}
 	for _, m := range []hub.Member{
-		{UID: "ann"}, {UID: "ann", Meta: []byte("1")}, {UID: "a", Meta: []byte("b")}, {UID: "ab"}, {UID: "ann", Seat: "1"}, {UID: "ann1"},
-		{UID: "ann", Seat: "2"}, {UID: "ann", Seat: "1", Meta: []byte("1")}, {UID: "ann", Seat: "11"},
+		{UID: "ann"},
+		{UID: "ann", Meta: []byte("1")},
+		{UID: "a", Meta: []byte("b")},
+		{UID: "ab"},
+		{UID: "ann", Seat: "1"},
+		{UID: "ann1"},
+		{UID: "ann", Seat: "2"},
+		{UID: "ann", Seat: "1", Meta: []byte("1")},
+		{UID: "ann", Seat: "11"},
 	} {
 		if r := phxRef(&m); refs[r] {
 			t.Errorf("%+v has the phx_ref of another meta", m)
