@@ -21,7 +21,7 @@ import (
 func TestPromises(t *testing.T) {
 	prototest.Run(t, &prototest.Dialect{
 		New:      func(deps proto.Deps) (proto.Protocol, error) { return phoenix.New(phoenix.DefaultConfig(), deps), nil },
-		Carriers: []prototest.Carrier{prototest.WebSocket, prototest.WebSocketGoroutines, prototest.WebSocketTLS},
+		Carriers: []prototest.Carrier{prototest.WebSocket, prototest.WebSocketGoroutines, prototest.WebSocketTLS, prototest.LongPoll},
 		Cannot: map[string]string{
 			"pattern":           "clients join topics only",
 			"history then live": "a join asks for what is live only",
