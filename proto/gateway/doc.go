@@ -90,8 +90,8 @@
 // websocket.max_message says; frames may be as large. 256 messages of a connection,
 // or 256 KiB of them, wait for their turn; then no more is read from it until there
 // is room. They are worked on one after another, or up to 16 at once where the API
-// is Concurrent. 2048 handshakes wait for backends at once on a node
-// (Config.Handshakes); more are answered 429. Throttles count on each node for
+// is Concurrent. 4096 handshakes wait for backends at once on a node
+// (Config.Handshakes), and a quarter of that of one app; more are answered 429. Throttles count on each node for
 // itself, those of an API key for handshakes alone.
 //
 // # Choices

@@ -35,6 +35,10 @@ func (h *handshake) admit(ctx context.Context) (proto.Admission, error) {
 		return proto.Admission{}, h.refuse(http.StatusForbidden, errNoStage)
 	}
 	h.place, h.id, h.route = at, earshot.NewConnID(), at.stage.Route(core.ConnectRoute)
+	if !h.p.waiting.enter(h.app.Slug) {
+		return proto.Admission{}, h.refuse(http.StatusTooManyRequests, errTooMany)
+	}
+	defer h.p.waiting.leave(h.app.Slug)
 	h.describe()
 	if err := h.judge(ctx); err != nil {
 		return proto.Admission{}, err

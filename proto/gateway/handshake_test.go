@@ -501,25 +501,43 @@ func TestSlowConnect(t *testing.T) {
 	}
 }
 
-// TestTooManyHandshakes: beyond the bound who comes is answered 429.
+// TestTooManyHandshakes: beyond the bound of an app who comes is answered 429, and
+// the clients of other apps are let in.
 func TestTooManyHandshakes(t *testing.T) {
-	n := bareNode(t)
+	other := app(api(func(g *earshot.Gateway) { g.ID = "def456" }))
+	other.Slug, other.AccessKeys = "other", nil
+	n := bare(t, newStore(), newBackend(), app(api()), other)
 	release := make(chan struct{})
-	n.answers(func(context.Context, *core.Event) (*core.Answer, error) { <-release; return nil, nil })
-	p := gateway.New(gateway.Config{Handshakes: 1}, proto.Deps{Hub: n.hub, Apps: n.apps, Gateways: n.backend})
-	admit := func() error {
-		_, err := p.Admit(t.Context(), &proto.Request{HTTP: httptest.NewRequest(http.MethodGet, "/prod", nil)})
+	n.answers(func(_ context.Context, e *core.Event) (*core.Answer, error) {
+		if e.Stage.API.ID == "abc123" {
+			<-release
+		}
+		return nil, nil
+	})
+	p := gateway.New(gateway.Config{Handshakes: 8}, proto.Deps{Hub: n.hub, Apps: n.apps, Gateways: n.backend})
+	admit := func(path string) error {
+		_, err := p.Admit(t.Context(), &proto.Request{HTTP: newRequest(path)})
 		return err
 	}
-	first := make(chan error, 1)
-	go func() { first <- admit() }()
-	n.wait(t, core.Connect, 1)
-	refused, ok := admit().(*proto.Refusal)
-	if !ok || refused.Status != 429 {
-		t.Errorf("the second was answered %v", refused)
+	slow := make(chan error, 2)
+	for range 2 {
+		go func() { slow <- admit("/prod") }()
+	}
+	n.wait(t, core.Connect, 2)
+	refused, ok := admit("/prod").(*proto.Refusal)
+	if !ok || refused.Status != 429 || p.Stats().Handshakes != 2 {
+		t.Errorf("the third was answered %v, %d wait", refused, p.Stats().Handshakes)
+	}
+	if err := admit("/other/prod"); err != nil {
+		t.Errorf("another app's: %v", err)
 	}
 	close(release)
-	if err := <-first; err != nil {
-		t.Error(err)
+	for range 2 {
+		if err := <-slow; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := admit("/prod"); err != nil {
+		t.Errorf("when there was room: %v", err)
 	}
 }

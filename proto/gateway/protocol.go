@@ -15,13 +15,14 @@ import (
 // Config is the protocol's section of the configuration.
 type Config struct {
 	// Handshakes is how many clients may wait for a backend's yes at once, on this
-	// node; by default 2048. Who comes then is answered 429.
+	// node; by default 4096, of which one app may have a quarter. Who comes then is
+	// answered 429.
 	Handshakes int `toml:"handshakes"`
 }
 
 const (
 	// handshakes is the default of Config.Handshakes.
-	handshakes = 2048
+	handshakes = 4096
 	// admitTime is how long a handshake may take: an authorizer and an integration
 	// after one another, and what lies between.
 	admitTime = 45 * time.Second
@@ -35,7 +36,7 @@ const (
 type Protocol struct {
 	deps      proto.Deps
 	book      *book
-	pending   chan struct{} // held by handshakes
+	waiting   *waiting
 	plain     *hub.Encoding
 	wrapped   *hub.Encoding
 	throttles *core.Throttles
@@ -74,7 +75,7 @@ func New(c Config, deps proto.Deps) *Protocol {
 		c.Handshakes = handshakes
 	}
 	p := &Protocol{
-		deps: deps, book: newBook(deps.Log), pending: make(chan struct{}, c.Handshakes),
+		deps: deps, book: newBook(deps.Log), waiting: newWaiting(c.Handshakes),
 		plain:     &hub.Encoding{Name: "gateway", Render: renderPlain},
 		wrapped:   &hub.Encoding{Name: "gateway envelope", Render: renderWrapped},
 		throttles: core.NewThrottles(), sessions: map[earshot.ConnID]*session{},
@@ -129,13 +130,7 @@ func (p *Protocol) namesake(slug string) (at place) {
 // (4.1).
 func (p *Protocol) Admit(ctx context.Context, r *proto.Request) (proto.Admission, error) {
 	h := &handshake{p: p, request: r, begun: time.Now(), requestID: newID()}
-	select {
-	case p.pending <- struct{}{}:
-		defer func() { <-p.pending }()
-		return h.admit(ctx)
-	default:
-		return proto.Admission{}, h.refuse(http.StatusTooManyRequests, errTooMany)
-	}
+	return h.admit(ctx)
 }
 
 // Open begins the dialogue, in which the client speaks first. The channels that

@@ -30,7 +30,7 @@ func (p *Protocol) Stats() Stats {
 	p.endings.mu.Unlock()
 	c := &p.counts
 	return Stats{
-		Connections: open, Handshakes: len(p.pending), Waiting: waiting, Told: c.told.Load(), GivenUp: c.givenUp.Load(),
+		Connections: open, Handshakes: p.waiting.count(), Waiting: waiting, Told: c.told.Load(), GivenUp: c.givenUp.Load(),
 		Posted: c.posted.Load(), Behind: c.behind.Load(), Refused: c.refused.Load(),
 	}
 }
