@@ -268,6 +268,7 @@ func (w *world) turn(r *ring, a *tenantApp) time.Duration {
 func TestDisabledAppsAreSilent(t *testing.T) {
 	for _, off := range []string{"disable", "delete"} {
 		t.Run(off, func(t *testing.T) {
+			t.Parallel() // they wait most of the time
 			r := rand.New(rand.NewPCG(9, 9))
 			other := newTenant(t, r, "other")
 			w := newWorld(t, r, setup{nodes: 2, nats: soaking(), fixed: []*tenantApp{other}})

@@ -38,7 +38,8 @@ type tenantApp struct {
 	// key and secret are those that Ex Pusher Lite publishes with.
 	key, secret string
 	rules       []tenant.Rule
-	made        bool // while the server ran
+	made        bool   // while the server ran
+	gateway     string // the id of its WebSocket API, if that is not made of its slug
 }
 
 // newTenant draws an app. What its names have in common with those of others is
@@ -126,7 +127,12 @@ func (a *tenantApp) bearer() map[string]string {
 }
 
 // gatewayID is that of the app's WebSocket API.
-func (a *tenantApp) gatewayID() string { return "g" + strings.ReplaceAll(a.slug, "-", "0") }
+func (a *tenantApp) gatewayID() string {
+	if a.gateway != "" {
+		return a.gateway
+	}
+	return "g" + strings.ReplaceAll(a.slug, "-", "0")
+}
 
 // signAWS signs a request for a service as AWS's SDKs do.
 func (a *tenantApp) signAWS(t testing.TB, service, body string) func(*http.Request) {
