@@ -119,6 +119,18 @@ func speakTutorial(t *testing.T, server *command, f *devFile) {
 	}
 }
 
+// askSocket sends a text and returns the next one that comes, or why none does.
+func askSocket(ctx context.Context, c *websocket.Conn, text string) string {
+	if err := c.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
+		return err.Error()
+	}
+	_, data, err := c.Read(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data)
+}
+
 // TestDevMisbehaving: a function that crashes, hangs, floods or answers garbage is
 // told to who called it, and nobody else notices.
 func TestDevMisbehaving(t *testing.T) {
@@ -132,16 +144,7 @@ func TestDevMisbehaving(t *testing.T) {
 		}
 		return c
 	}
-	ask := func(c *websocket.Conn, text string) string {
-		if err := c.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
-			return err.Error()
-		}
-		_, data, err := c.Read(ctx)
-		if err != nil {
-			return err.Error()
-		}
-		return string(data)
-	}
+	ask := func(c *websocket.Conn, text string) string { return askSocket(ctx, c, text) }
 	const hello = `{"action":"hello"}`
 	bad, good, after := dial(), dial(), dial()
 	defer func() { _, _, _ = bad.CloseNow(), good.CloseNow(), after.CloseNow() }()
@@ -149,8 +152,12 @@ func TestDevMisbehaving(t *testing.T) {
 		t.Fatalf("got %s", got)
 	}
 	// The frames of the one, while the other goes on.
-	stop := make(chan struct{})
-	calm := make(chan []time.Duration)
+	alone := time.Now()
+	for range 50 {
+		ask(good, hello)
+	}
+	t.Logf("alone a call takes %v", time.Since(alone)/50)
+	stop, calm := make(chan struct{}), make(chan []time.Duration)
 	go func() {
 		var all []time.Duration
 		for {
