@@ -34,13 +34,18 @@ class Dev {
     return dev
   }
 
-  // invoke calls a function with AWS's SDK, by the key of dev.json.
-  async invoke(FunctionName, event) {
+  // send calls a function with AWS's SDK, by the key of dev.json.
+  send(FunctionName, event, InvocationType) {
     const client = new LambdaClient({
       endpoint: this.url, region: this.aws_region,
       credentials: { accessKeyId: this.aws_access_key_id, secretAccessKey: this.aws_secret_access_key },
     })
-    const answer = await client.send(new InvokeCommand({ FunctionName, Payload: JSON.stringify(event) }))
+    return client.send(new InvokeCommand({ FunctionName, InvocationType, Payload: JSON.stringify(event) }))
+  }
+
+  // invoke resolves to what a function answers.
+  async invoke(name, event) {
+    const answer = await this.send(name, event)
     const payload = Buffer.from(answer.Payload).toString()
     assert.equal(answer.FunctionError, undefined, payload)
     return JSON.parse(payload)
@@ -215,6 +220,18 @@ describe("functions of a template", { timeout: 120_000 }, () => {
     assert.deepEqual(Object.keys(end.headers).sort(), ["Host", "X-Forwarded-For", "x-api-key", "x-restapi"])
   })
 
+  it("are called by AWS's SDK in each of its ways", async () => {
+    const event = (connectionId) => ({ requestContext: { connectionId } })
+    assert.equal((await dev.send("Tell", event("dry"), "DryRun")).StatusCode, 204)
+    assert.equal((await dev.send("Tell", event("later"), "Event")).StatusCode, 202)
+    assert.equal((await queue.next()).requestContext.connectionId, "later")
+    assert.deepEqual(await dev.invoke("Echo", { body: "wörld" }), { statusCode: 200, headers: null, multiValueHeaders: null, body: "wörld" })
+    const crashed = await dev.send("Misbehave", { body: "crash" })
+    assert.equal(crashed.FunctionError, "Unhandled")
+    assert.equal(JSON.parse(Buffer.from(crashed.Payload).toString()).errorMessage, "ouch")
+    assert.deepEqual(queue.messages, [], "a dry run runs nothing")
+  })
+
   it("that misbehave are told to their client, and nobody else notices", async (t) => {
     const url = dev.gateway_url.replace(/dev$/, "harm")
     const [bad, good] = await Promise.all([connect(url), connect(url)])
@@ -248,6 +265,14 @@ describe("functions of a template", { timeout: 120_000 }, () => {
       }
       bad.socket.send("flood")
       assert.equal(await timed("flood", () => bad.ask('{"action":"echo"}')), '{"action":"echo"}') // one after another
+      bad.socket.pause()
+      bad.socket.send("pour")
+      const { posted, why } = await timed("pour", () => queue.next())
+      assert.equal(why, "LimitExceededException")
+      bad.socket.resume()
+      for (let n = 0; n < posted; n++) assert.equal((await bad.next()).split(" ")[0], `${n}`)
+      assert.equal(await bad.ask('{"action":"echo"}'), '{"action":"echo"}', "it is there, and nothing was added")
+      t.diagnostic(`${posted} posts of 100 KiB were taken for a client that did not read, and it heard them all`)
     } finally {
       done = true
       await others

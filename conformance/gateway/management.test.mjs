@@ -1,5 +1,6 @@
 // The unmodified AWS SDKs for JavaScript, of both generations, post to connections.
 import assert from "node:assert/strict"
+import { execFile } from "node:child_process"
 import { after, before, describe, it } from "node:test"
 import {
   ApiGatewayManagementApiClient,
@@ -171,6 +172,26 @@ describe("@aws-sdk/client-apigatewaymanagementapi", () => {
       assert.equal((await c.next()).data, '{"it":"rains"}')
       c.socket.close()
     }
+  })
+})
+
+describe("curl", () => {
+  it("posts with --aws-sigv4, and publishes to a channel", async () => {
+    const c = await connect()
+    const id = encodeURIComponent(c.ConnectionId)
+    const curl = (...args) =>
+      new Promise((resolve, reject) => {
+        const user = `${credentials.accessKeyId}:${credentials.secretAccessKey}`
+        const all = ["--silent", "--aws-sigv4", `aws:amz:${region}:execute-api`, "--user", user, "--write-out", " %{http_code}", ...args]
+        execFile("curl", all, (error, out) => (error ? reject(error) : resolve(out)))
+      })
+    assert.equal(await curl("--data-binary", "hi", `${gateway.url}/prod/@connections/${id}`), " 200")
+    assert.equal((await c.next()).data, "hi")
+    assert.equal(await curl("--request", "PUT", `${gateway.url}/prod/@connections/${id}/@channels/news?envelope=true`), " 204")
+    assert.equal(await curl("--data-binary", '{"it":"rains"}', `${gateway.url}/prod/@channels/news?event=weather`), " 200")
+    assert.equal((await c.next()).data, '{"channel":"news","event":"weather","data":{"it":"rains"}}')
+    assert.equal(await curl("--request", "DELETE", `${gateway.url}/prod/@connections/${id}?code=4401&reason=bye`), " 204")
+    assert.deepEqual(await c.closed, { code: 4401, reason: "bye" })
   })
 })
 

@@ -3,6 +3,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,9 +12,15 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/awserr"
+	"github.com/aws/aws-sdk-go/aws/session"
+	"github.com/aws/aws-sdk-go/service/apigatewaymanagementapi"
+
+	"github.com/earshot-io/earshot/conformance/gateway/testdata/functions/queue"
 )
 
-func misbehave(e events.APIGatewayWebsocketProxyRequest) (any, error) {
+func misbehave(ctx context.Context, e events.APIGatewayWebsocketProxyRequest) (any, error) {
 	switch cmp.Or(e.Body, e.QueryStringParameters["do"]) {
 	case "fail":
 		return nil, errors.New("no luck")
@@ -29,13 +36,34 @@ func misbehave(e events.APIGatewayWebsocketProxyRequest) (any, error) {
 		return map[string]any{"statusCode": "two hundred"}, nil
 	case "large":
 		return map[string]any{"statusCode": 200, "body": strings.Repeat("x", 7<<20)}, nil
+	case "pour":
+		return events.APIGatewayProxyResponse{StatusCode: 200}, pour(ctx, e.RequestContext)
 	case "flood":
 		line := strings.Repeat("x", 1000)
-		for range 20_000 {
+		for range 5000 {
 			fmt.Println(line)
 		}
 	}
 	return events.APIGatewayProxyResponse{StatusCode: 200}, nil
+}
+
+// pour posts to the client until it is behind, and puts into the queue how much was
+// taken, and why no more.
+func pour(ctx context.Context, to events.APIGatewayWebsocketProxyRequestContext) error {
+	endpoint := fmt.Sprintf("https://%s/%s", to.DomainName, to.Stage)
+	api := apigatewaymanagementapi.New(session.Must(session.NewSession()), aws.NewConfig().WithEndpoint(endpoint).WithMaxRetries(0))
+	for n := 0; ; n++ {
+		_, err := api.PostToConnectionWithContext(ctx, &apigatewaymanagementapi.PostToConnectionInput{
+			ConnectionId: &to.ConnectionID, Data: fmt.Appendf(nil, "%d %s", n, strings.Repeat("x", 100<<10)),
+		})
+		var known awserr.Error
+		if errors.As(err, &known) {
+			return queue.Send(ctx, map[string]any{"posted": n, "why": known.Code()})
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 func main() { lambda.Start(misbehave) }
