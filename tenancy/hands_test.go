@@ -71,6 +71,7 @@ func TestSlugChangesHands(t *testing.T) {
 			trying.end()
 			// Both are called shop in their marks: what the first said has another number.
 			for _, l := range after {
+				l.shut()
 				for m := range l.heard {
 					if m.n < 1_000_000 {
 						t.Errorf("%s hears what the first app has said: %+v", l.about, m)
