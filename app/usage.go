@@ -46,9 +46,9 @@ func usageFigures(h *hub.Hub, r *usage.Recorder) api.Source {
 		each("earshot_app_calls_total", "Requests of an app's servers.", false, func(u *hub.AppUse) uint64 { return u.Calls })
 		each("earshot_app_auth_failures_total", "Proofs that were shown to an app and refused.", false, func(u *hub.AppUse) uint64 { return u.AuthFailures })
 		s := r.Stats()
-		add(api.Counter("earshot_usage_written_total", "Records of what apps use that were written.", s.Written))
+		add(api.Counter("earshot_usage_written_total", "Pages of what apps use that were written.", s.Written))
 		add(api.Counter("earshot_usage_failed_total", "Tries to write one that failed.", s.Failed))
-		add(api.Counter("earshot_usage_lost_total", "Minutes of an app that were given up.", s.Lost))
-		add(api.Gauge("earshot_usage_waiting", "Records of what apps use that are to be written.", float64(s.Waiting)))
+		add(api.Counter("earshot_usage_lost_total", "Pages of minutes that were given up.", s.Lost))
+		add(api.Gauge("earshot_usage_waiting", "Pages of what apps use that are to be written.", float64(s.Waiting)))
 	}
 }

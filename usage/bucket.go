@@ -8,6 +8,8 @@ import (
 
 // A Bucket is what one node has counted for one app in one period.
 type Bucket struct {
+	// Start is when the period begins, in Unix seconds.
+	Start  int64  `cbor:"5,keyasint"`
 	Counts Counts `cbor:"1,keyasint"`
 	// Peak is how many connections the node had at once, at the most.
 	Peak int `cbor:"2,keyasint,omitempty"`

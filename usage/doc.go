@@ -18,10 +18,15 @@
 // else ever writes them, and a node that starts again writes others. Reading
 // merges what all nodes wrote (Store.Read).
 //
-// Buckets are written when a minute is over, and when a node stops. What is read
+// They are kept on pages, minutes by the hour, hours by the day and days by the
+// month, so that an app which is used all the time has some thirty records, not a
+// thousand. An open page is in memory: that is up to 10 KB for an app in use, and
+// nothing for one that is not.
+//
+// Pages are written when a minute is over, and when a node stops. What is read
 // is up to a minute old, and a node that crashes loses what it has counted since
 // its last whole minute was written, no more. While the engine cannot be reached,
-// buckets wait; if it cannot be for long, minutes are given up and counted
+// pages wait; if it cannot be for long, minutes are given up and counted
 // (Stats.Lost), hours and days are not.
 //
 // Minutes are kept for two hours, hours for two weeks, days for 400 days. All

@@ -42,7 +42,8 @@ func (g Granularity) Step() time.Duration {
 	return 24 * time.Hour
 }
 
-// Keep is how long a bucket is kept after it was last written.
+// Keep is how long a bucket is kept at least after its end; a few days longer at the
+// most, since a page is kept as a whole.
 func (g Granularity) Keep() time.Duration {
 	switch g {
 	case Minute:
@@ -56,10 +57,34 @@ func (g Granularity) Keep() time.Duration {
 // Start is when the bucket that a time falls into begins.
 func (g Granularity) Start(t time.Time) time.Time { return t.UTC().Truncate(g.Step()) }
 
-// stamp is a bucket's beginning as records are sorted by it.
+// Page is when the page begins that a time's bucket is on: minutes are kept by the
+// hour, hours by the day, and days by the month.
+func (g Granularity) Page(t time.Time) time.Time {
+	switch g {
+	case Minute:
+		return Hour.Start(t)
+	case Hour:
+		return Day.Start(t)
+	}
+	t = t.UTC()
+	return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
+}
+
+// longest is how long a page may be.
+func (g Granularity) longest() time.Duration {
+	switch g {
+	case Minute:
+		return time.Hour
+	case Hour:
+		return 24 * time.Hour
+	}
+	return 31 * 24 * time.Hour
+}
+
+// stamp is a page's beginning as records are sorted by it.
 const stamp = "2006-01-02T15:04"
 
-// key names the record of a bucket; life is whose it is.
-func (g Granularity) key(app string, start time.Time, life string) hub.Key {
-	return hub.Key{"usage", app, string(g), start.Format(stamp), life}
+// key names the record of a page; life is whose it is.
+func (g Granularity) key(app string, page time.Time, life string) hub.Key {
+	return hub.Key{"usage", app, string(g), page.Format(stamp), life}
 }

@@ -3,6 +3,8 @@ package usage
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/earshot-io/earshot"
@@ -10,7 +12,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// readPage is how many buckets are read at once.
+// readPage is how many pages are read at once.
 const readPage = 500
 
 // A Store reads what nodes have written. It is safe for concurrent use.
@@ -30,70 +32,61 @@ func (s *Store) Read(ctx context.Context, app string, g Granularity, from, to ti
 	if oldest := time.Now().Add(-g.Keep() - g.Step()); from.Before(oldest) {
 		from = oldest
 	}
-	var rows []Row
-	var buckets []Bucket
-	var start time.Time
-	end := func() {
-		if len(buckets) > 0 {
-			rows = append(rows, Merge(start, buckets))
-			buckets = buckets[:0]
+	from = g.Start(from)
+	buckets := map[int64][]Bucket{} // by their beginning
+	err := s.each(ctx, hub.Key{"usage", app, string(g)}, g.Page(from), to, func(b Bucket) {
+		if b.Start >= from.Unix() && time.Unix(b.Start, 0).Before(to) {
+			buckets[b.Start] = append(buckets[b.Start], b)
 		}
-	}
-	err := s.each(ctx, hub.Key{"usage", app, string(g)}, g.Start(from), func(at time.Time, b *Bucket) bool {
-		if !at.Before(to) {
-			return false
-		}
-		if !at.Equal(start) {
-			end()
-			start = at
-		}
-		buckets = append(buckets, *b)
-		return true
 	})
 	if err != nil {
 		return nil, err
 	}
-	end()
+	rows := make([]Row, 0, len(buckets))
+	for _, start := range slices.Sorted(maps.Keys(buckets)) {
+		rows = append(rows, Merge(time.Unix(start, 0).UTC(), buckets[start]))
+	}
 	return rows, nil
 }
 
-// each calls f with the buckets below a prefix that begin at a time or later, in
-// their order, until it returns false.
-func (s *Store) each(ctx context.Context, prefix hub.Key, from time.Time, f func(at time.Time, b *Bucket) bool) error {
-	after := append(prefix[:len(prefix):len(prefix)], from.Format(stamp)) // comes before all buckets of the time
+// each calls f with the buckets on the pages below a prefix that begin from a time
+// on and before another, in the order of the pages.
+func (s *Store) each(ctx context.Context, prefix hub.Key, from, to time.Time, f func(Bucket)) error {
+	after := append(prefix[:len(prefix):len(prefix)], from.Format(stamp)) // comes before all pages of the time
 	for more := true; more; {
-		var page []hub.Record
+		var records []hub.Record
 		var err error
-		if page, more, err = s.records.List(ctx, prefix, after, readPage); err != nil {
+		if records, more, err = s.records.List(ctx, prefix, after, readPage); err != nil {
 			return err
 		}
-		for i := range page {
-			r := &page[i]
+		for i := range records {
+			r := &records[i]
 			after = r.Key
-			at, b, err := decode(r)
-			if err != nil {
+			start, buckets, err := decode(r)
+			switch {
+			case err != nil:
 				return err
-			}
-			if !f(at, b) {
+			case !start.Before(to):
 				return nil
 			}
+			for _, b := range buckets {
+				f(b)
+			}
 		}
-		more = more && len(page) > 0
+		more = more && len(records) > 0
 	}
 	return nil
 }
 
-func decode(r *hub.Record) (time.Time, *Bucket, error) {
-	var b Bucket
+func decode(r *hub.Record) (start time.Time, buckets []Bucket, err error) {
 	if len(r.Key) != 5 {
-		return time.Time{}, nil, fmt.Errorf("the record %s is no bucket", r.Key)
+		return start, nil, fmt.Errorf("the record %s is no page of usage", r.Key)
 	}
-	at, err := time.ParseInLocation(stamp, r.Key[3], time.UTC)
-	if err == nil {
-		err = cbor.Unmarshal(r.Data, &b)
+	if start, err = time.ParseInLocation(stamp, r.Key[3], time.UTC); err == nil {
+		err = cbor.Unmarshal(r.Data, &buckets)
 	}
 	if err != nil {
-		return time.Time{}, nil, fmt.Errorf("the bucket %s: %w", r.Key, err)
+		return start, nil, fmt.Errorf("the page %s: %w", r.Key, err)
 	}
-	return at, &b, nil
+	return start, buckets, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,9 +17,9 @@ import (
 const (
 	// sampleEvery is how often counts are looked at. Minutes are made of whole ones.
 	sampleEvery = 5 * time.Second
-	// writers is how many buckets are written at once: they share the disk's time.
+	// writers is how many pages are written at once: they share the disk's time.
 	writers = 16
-	// maxPending is how many buckets may wait while the engine cannot be reached,
+	// maxPending is how many pages may wait while the engine cannot be reached,
 	// before minutes are given up.
 	maxPending = 100_000
 )
@@ -38,7 +39,7 @@ type Recorder struct {
 	apps  map[string]*tally
 	life  string // names this node's buckets
 	last  time.Time
-	wait  map[bucketID]Bucket
+	wait  map[pageID]*page
 	stats Stats
 
 	full    chan struct{} // a minute is over
@@ -47,41 +48,57 @@ type Recorder struct {
 	running sync.WaitGroup
 }
 
-// bucketID names a bucket of this node.
-type bucketID struct {
+// pageID names a page of this node.
+type pageID struct {
 	app, life string
 	of        Granularity
 	start     time.Time
 }
 
+// A page is what is written at once: an app's buckets of one granularity, in their
+// order. One that waits to be written is never changed.
+type page struct{ buckets []Bucket }
+
 // Stats are counts of a Recorder since its start.
 type Stats struct {
-	// Written counts buckets that were written, Failed tries that failed, and Lost
-	// minutes that were given up.
+	// Written counts pages that were written, Failed tries that failed, and Lost
+	// pages of minutes that were given up.
 	Written, Failed, Lost uint64
-	// Waiting are buckets that are to be written.
+	// Waiting are pages that are to be written.
 	Waiting int
 }
 
 // A tally is what one app is counted by.
 type tally struct {
 	seen    Counts
-	buckets [len(granularities)]open
+	pages   [len(granularities)]open
 	in, out Rates
 }
 
-// An open bucket is still being counted.
+// An open page is still being counted on: its last bucket is.
 type open struct {
-	start time.Time
-	Bucket
-	used  bool // since start
-	dirty bool // since it was last put where it is written from
+	start   time.Time
+	buckets []Bucket
+	dirty   bool // since it was last put where it is written from
+}
+
+// bucket is the one of a time, made if need be. No time is before one that there is.
+func (o *open) bucket(g Granularity, at time.Time) *Bucket {
+	if len(o.buckets) == 0 {
+		o.start = g.Page(at)
+	}
+	start := g.Start(at).Unix()
+	if n := len(o.buckets); n == 0 || o.buckets[n-1].Start != start {
+		o.buckets = append(o.buckets, Bucket{Start: start, From: at.UnixMilli()})
+	}
+	o.dirty = true
+	return &o.buckets[len(o.buckets)-1]
 }
 
 // NewRecorder makes a recorder. Who starts it closes it.
 func NewRecorder(source Source, records hub.Records, log *slog.Logger) *Recorder {
 	r := &Recorder{
-		source: source, records: records, log: log, apps: map[string]*tally{}, wait: map[bucketID]Bucket{},
+		source: source, records: records, log: log, apps: map[string]*tally{}, wait: map[pageID]*page{},
 		life: rand.Text()[:16], full: make(chan struct{}, 1), last: time.Now(),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -178,52 +195,49 @@ func (t *tally) count(u *hub.AppUse, at, now time.Time) {
 		return
 	}
 	for i, g := range granularities {
-		b := &t.buckets[i]
-		if !b.used {
-			*b = open{start: g.Start(at), used: true, Bucket: Bucket{From: at.UnixMilli()}}
-		}
+		b := t.pages[i].bucket(g, at)
 		b.Counts.add(&d)
 		b.Peak = max(b.Peak, u.Peak)
 		b.To = max(now.UnixMilli(), b.From)
-		b.dirty = true
 	}
 }
 
-// roll puts every bucket that was counted where it is written from, and ends
-// those whose period is over. The lock is held.
+// roll puts every page that was counted on where it is written from, and ends
+// those whose time is over. The lock is held.
 func (r *Recorder) roll(now time.Time) {
 	for app, t := range r.apps {
 		for i, g := range granularities {
-			b := &t.buckets[i]
-			r.put(app, g, b)
-			if b.used && !g.Start(now).Equal(b.start) {
-				*b = open{}
+			o := &t.pages[i]
+			r.put(app, g, o)
+			if !g.Page(now).Equal(o.start) {
+				*o = open{}
 			}
 		}
 	}
 }
 
-// putAway ends all buckets. The lock is held.
+// putAway ends all pages. The lock is held.
 func (r *Recorder) putAway() {
 	for app, t := range r.apps {
 		for i, g := range granularities {
-			r.put(app, g, &t.buckets[i])
-			t.buckets[i] = open{}
+			r.put(app, g, &t.pages[i])
+			t.pages[i] = open{}
 		}
 	}
 }
 
-// put lets a bucket wait to be written, if it was counted on. The lock is held.
-func (r *Recorder) put(app string, g Granularity, b *open) {
+// put lets a page wait to be written, if it was counted on. The lock is held.
+func (r *Recorder) put(app string, g Granularity, o *open) {
+	id := pageID{app, r.life, g, o.start}
 	switch {
-	case !b.dirty:
+	case !o.dirty:
 		return
-	case g == Minute && len(r.wait) >= maxPending:
+	case g == Minute && len(r.wait) >= maxPending && r.wait[id] == nil:
 		r.stats.Lost++
 	default:
-		r.wait[bucketID{app, r.life, g, b.start}] = b.Bucket
+		r.wait[id] = &page{slices.Clone(o.buckets)}
 	}
-	b.dirty = false
+	o.dirty = false
 }
 
 // writeAll is the goroutine that writes what waits, when a minute is over.
@@ -243,7 +257,7 @@ func (r *Recorder) writeAll() {
 // write writes what waits. It returns one of its errors; what failed still waits.
 func (r *Recorder) write(ctx context.Context) error {
 	r.mu.Lock()
-	ids := make(chan bucketID, len(r.wait))
+	ids := make(chan pageID, len(r.wait))
 	for id := range r.wait {
 		ids <- id
 	}
@@ -266,32 +280,32 @@ func (r *Recorder) write(ctx context.Context) error {
 	return <-errs
 }
 
-// writeOne writes one bucket, unless it is older than it would be kept.
-func (r *Recorder) writeOne(ctx context.Context, id bucketID) error {
+// writeOne writes one page, unless it is older than it would be kept.
+func (r *Recorder) writeOne(ctx context.Context, id pageID) error {
 	r.mu.Lock()
-	b, ok := r.wait[id]
+	p := r.wait[id]
 	r.mu.Unlock()
-	if !ok {
+	if p == nil {
 		return nil
 	}
-	if time.Since(id.start) > id.of.Step()+id.of.Keep() {
-		r.written(id, &b, nil)
+	if time.Since(id.start) > id.of.longest()+id.of.Keep() {
+		r.written(id, p, nil)
 		return nil
 	}
-	data, err := cbor.Marshal(b)
+	data, err := cbor.Marshal(p.buckets)
 	if err == nil {
 		_, err = r.records.Put(ctx, id.of.key(id.app, id.start, id.life), data, hub.AnyRevision, id.of.Keep())
 	}
-	r.written(id, &b, err)
+	r.written(id, p, err)
 	if earshot.CodeOf(err) == earshot.Conflict && err != nil {
 		return nil // a try of ours from before is still under way: next time
 	}
 	return err
 }
 
-// written notes what became of a write. A bucket that was counted on meanwhile
+// written notes what became of a write. A page that was counted on meanwhile
 // waits again.
-func (r *Recorder) written(id bucketID, b *Bucket, err error) {
+func (r *Recorder) written(id pageID, p *page, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
@@ -299,7 +313,7 @@ func (r *Recorder) written(id bucketID, b *Bucket, err error) {
 		return
 	}
 	r.stats.Written++
-	if r.wait[id] == *b {
+	if r.wait[id] == p {
 		delete(r.wait, id)
 	}
 }
