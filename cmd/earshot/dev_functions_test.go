@@ -119,6 +119,15 @@ func speakTutorial(t *testing.T, server *command, f *devFile) {
 	}
 }
 
+func dialSocket(ctx context.Context, t *testing.T, url string) *websocket.Conn {
+	t.Helper()
+	c, _, err := websocket.Dial(ctx, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // askSocket sends a text and returns the next one that comes, or why none does.
 func askSocket(ctx context.Context, c *websocket.Conn, text string) string {
 	if err := c.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
@@ -137,13 +146,7 @@ func TestDevMisbehaving(t *testing.T) {
 	server, f := devFunctions(t, "../../function/testdata/misbehaving")
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	dial := func() *websocket.Conn {
-		c, _, err := websocket.Dial(ctx, f.GatewayURL, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
+	dial := func() *websocket.Conn { return dialSocket(ctx, t, f.GatewayURL) }
 	ask := func(c *websocket.Conn, text string) string { return askSocket(ctx, c, text) }
 	const hello = `{"action":"hello"}`
 	bad, good, after := dial(), dial(), dial()
