@@ -1,12 +1,13 @@
 // What the tests of both ages of phoenix.js share: a server whose dev app opens
-// topics that begin with "room:" and "presence:", and a way to await replies.
+// topics that begin with "room:" and "presence:", and with "log:", which are logged,
+// and a way to await replies.
 import { appendFile } from "node:fs/promises"
 import { join } from "node:path"
 import WebSocket from "ws"
 import { Server } from "../server.mjs"
 
-const rules = ["room:*", "presence:*"]
-  .map((match) => `\n[[apps.channels]]\nmatch = "${match}"\nlive = true\nopen = ["subscribe", "publish"]\n`)
+const rules = ["room:*", "presence:*", "log:*"]
+  .map((match) => `\n[[apps.channels]]\nmatch = "${match}"\nlive = ${match !== "log:*"}\nopen = ["subscribe", "publish"]\n`)
   .join("")
 
 // open starts a server of which the rules open some topics.

@@ -114,6 +114,26 @@ describe("phoenix.js 1.8", () => {
     await assert.rejects(replied(socket().channel("public:nobody").join()), ({ response }) => assert.deepEqual(response, { reason: "unknown app" }) ?? true)
   })
 
+  it("A.10: a join that asks hears what was said before, and then what is live", async () => {
+    const ann = socket().channel("log:talk")
+    await replied(ann.join())
+    const before = Date.now() - 1000
+    for (let n = 0; n < 30; n++) await replied(ann.push("n", { n }))
+    const join = async (params, many) => {
+      const channel = socket().channel("log:talk", params)
+      const heard = []
+      const all = next((f) => channel.on("n", ({ n }) => heard.push(n) === many && f()))
+      await replied(channel.join())
+      ann.push("n", { n: 30 })
+      await all
+      return heard
+    }
+    assert.deepEqual(await join({ history: true }, 21), [...Array(21).keys()].map((n) => n + 10))
+    assert.deepEqual(await join({ since: before }, 32), [...Array(31).keys(), 30])
+    assert.deepEqual(await join({}, 1), [30])
+    await assert.rejects(replied(socket().channel("log:talk", { since: "then" }).join()), ({ response }) => /milliseconds/.test(response.reason))
+  })
+
   it("B.7: two sockets see each other, and who left", async () => {
     const join = async (uid, umd, params = {}) => {
       const s = socket({ authToken: token({ uid, umd, listen: ["*"] }) })
