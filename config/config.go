@@ -218,7 +218,9 @@ type App struct {
 	// RecordEvents keeps events to be read from GET /events, without a webhook
 	// too; with one they can be read anyway.
 	RecordEvents bool `toml:"record_events"`
-	// Channels are rules for channels; the first that matches counts.
+	// Channels are rules for channels; the first that matches counts. Where none does,
+	// a name with a colon before any dot, as in "room:lobby", is live, and "public:"
+	// with the app's slug open to all besides; every other channel is logged.
 	Channels []Channel `toml:"channels"`
 	// Webhooks are addresses that are told of the app's events.
 	Webhooks []Webhook `toml:"webhooks"`
