@@ -57,5 +57,6 @@ soak: build ## long: kills and power cuts many times over, an hour of fuzzing (S
 	EARSHOT_SOAK=20 $(GO) test -count=1 -timeout 30m -v -run 'TestLogin' ./faults
 	EARSHOT_SOAK=200 $(GO) test -count=1 -timeout 60m -v ./tenancy
 	EARSHOT_SOAK=1 $(GO) test -count=1 -v -run 'TestManyApps' ./tenant
+	EARSHOT_SOAK=100 $(GO) test -count=1 -run 'TestMergeOverRestarts' ./usage
 	EARSHOT_SOAK=50 $(GO) test -count=1 -timeout 60m -run 'TestChurn' ./function
 	@./scripts/fuzz $(SOAKFUZZ)

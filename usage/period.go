@@ -42,8 +42,8 @@ func (g Granularity) Step() time.Duration {
 	return 24 * time.Hour
 }
 
-// Keep is how long a bucket is kept at least after its end; a few days longer at the
-// most, since a page is kept as a whole.
+// Keep is how long a bucket is kept at least, and told. It is dropped with its page,
+// which is kept so long after it was last written.
 func (g Granularity) Keep() time.Duration {
 	switch g {
 	case Minute:
