@@ -263,10 +263,10 @@ describe("functions of a template", { timeout: 120_000 }, () => {
         const status = await timed(`${what} at the handshake`, () => refused(`${url}?do=${what}`))
         assert.equal(status, 502, what)
       }
-      bad.socket.send("flood")
+      bad.socket.send('{"action":"flood"}')
       assert.equal(await timed("flood", () => bad.ask('{"action":"echo"}')), '{"action":"echo"}') // one after another
       bad.socket.pause()
-      bad.socket.send("pour")
+      bad.socket.send('{"action":"pour"}')
       const { posted, why } = await timed("pour", () => queue.next())
       assert.equal(why, "LimitExceededException")
       bad.socket.resume()

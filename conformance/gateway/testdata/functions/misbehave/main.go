@@ -21,7 +21,11 @@ import (
 )
 
 func misbehave(ctx context.Context, e events.APIGatewayWebsocketProxyRequest) (any, error) {
-	switch cmp.Or(e.Body, e.QueryStringParameters["do"]) {
+	what := e.RequestContext.RouteKey
+	if what == "" || what[0] == '$' {
+		what = cmp.Or(e.Body, e.QueryStringParameters["do"])
+	}
+	switch what {
 	case "fail":
 		return nil, errors.New("no luck")
 	case "crash":
