@@ -67,7 +67,7 @@ for (const [version, python] of pythons) {
   describe(`boto3 ${version}`, { timeout: 120_000 }, () => {
     const manage = async (endpoint, operations, env) => {
       const input = operations.map((o) => JSON.stringify(o) + "\n").join("")
-      const { code, out, err } = await run(python, [fileURLToPath(new URL("manage.py", import.meta.url)), endpoint], { input, env })
+      const { code, out, err } = await run(python, [fileURLToPath(new URL("lines.py", import.meta.url)), endpoint], { input, env })
       assert.equal(code, 0, err)
       return out.trim().split("\n").map((line) => JSON.parse(line))
     }
