@@ -1,8 +1,5 @@
-"""Does with boto3 what its lines of input say, and prints what came of each: ENDPOINT.
-
-A line is [operation, arguments] in JSON; without an endpoint boto3 takes it from its
-environment. The last line tells how many requests were sent.
-"""
+"""Posts to a connection with boto3, gets it, deletes it, posts again, and prints what
+came of it: ENDPOINT CONNECTION DATA. The environment says with which key."""
 
 import json
 import sys
@@ -10,28 +7,27 @@ import sys
 import boto3
 import botocore.exceptions
 
-client = boto3.client("apigatewaymanagementapi", endpoint_url=sys.argv[1] or None)
-sent = 0
+endpoint, connection, data = sys.argv[1:]
+client = boto3.client("apigatewaymanagementapi", endpoint_url=endpoint)
 
 
-def count(**_):
-    global sent
-    sent += 1
-
-
-client.meta.events.register("before-send.*.*", count)
-for line in sys.stdin:
-    operation, arguments = json.loads(line)
+def attempt(call, **more):
     try:
-        out = getattr(client, operation)(**arguments)
+        return call(ConnectionId=connection, **more)
     except botocore.exceptions.ClientError as e:
-        known = getattr(client.exceptions, e.response["Error"]["Code"], None)
-        print(json.dumps({
-            "error": e.response["Error"]["Code"],
-            "status": e.response["ResponseMetadata"]["HTTPStatusCode"],
-            "typed": known is not None and isinstance(e, known),
-        }))
-    else:
-        status = out.pop("ResponseMetadata")["HTTPStatusCode"]
-        print(json.dumps({"status": status, **out}, default=lambda v: v.isoformat()))
-print(json.dumps({"sent": sent, "version": boto3.__version__}))
+        return {"error": e.response["Error"]["Code"], "status": e.response["ResponseMetadata"]["HTTPStatusCode"]}
+
+
+posted = attempt(client.post_to_connection, Data=data.encode())
+got = attempt(client.get_connection)
+large = attempt(client.post_to_connection, Data=b"x" * (128 * 1024 + 1))
+deleted = attempt(client.delete_connection)
+gone = attempt(client.post_to_connection, Data=b"x")
+print(json.dumps({
+    "posted": posted["ResponseMetadata"]["HTTPStatusCode"],
+    "source": got["Identity"]["SourceIp"],
+    "ordered": got["ConnectedAt"] <= got["LastActiveAt"],
+    "large": large,
+    "deleted": deleted["ResponseMetadata"]["HTTPStatusCode"],
+    "gone": gone,
+}))
