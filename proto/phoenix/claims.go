@@ -7,6 +7,7 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/earshot-io/earshot"
@@ -161,6 +162,15 @@ func (s shown) or(other shown) shown {
 	s.take(other.jwt)
 	s.take(other.opaque)
 	return s
+}
+
+// over reports why a token within the leeway does not count all the same: its app
+// ends what it opens, and would do so at once.
+func over(t *auth.Token) error {
+	if t.App.ExpiryCloses && !time.Now().Before(t.Expires.Add(earshot.ExpiryGrace)) {
+		return &earshot.Error{Code: earshot.Unauthenticated, Reason: "TOKEN_EXPIRED", Text: "the token has expired"}
+	}
+	return nil
 }
 
 var errBinding = &earshot.Error{Code: earshot.Unauthenticated, Reason: "TOKEN_BINDING", Text: "the token is bound to another one"}

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/auth"
@@ -127,6 +128,20 @@ func TestClaims(t *testing.T) {
 			t.Errorf("%.60s: %v", c.claims, err)
 		} else if c.ok && got.(*proof).identity.UID != c.uid {
 			t.Errorf("%s: the user is %q", c.claims, got.(*proof).identity.UID)
+		}
+	}
+}
+
+// TestOver: the leeway is for tokens that their app does not end.
+func TestOver(t *testing.T) {
+	for _, c := range []struct {
+		closes bool
+		ago    time.Duration
+		over   bool
+	}{{false, 50 * time.Second, false}, {true, -time.Second, false}, {true, 20 * time.Second, false}, {true, 40 * time.Second, true}} {
+		token := &auth.Token{App: &earshot.App{ExpiryCloses: c.closes}, Expires: time.Now().Add(-c.ago)}
+		if err := over(token); (err != nil) != c.over || c.over && tokenReason(err) != "token_expired" {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }

@@ -144,6 +144,9 @@ func (s *session) proof(shown shown) (as *earshot.Identity, broken error) {
 func (s *session) judge(shown shown) (*earshot.Identity, error) {
 	a := s.conn.App()
 	t, err := s.p.deps.Tokens.VerifyIn(a, shown.jwt, s.p.reader)
+	if err == nil {
+		err = over(t)
+	}
 	if err != nil {
 		return nil, err
 	}

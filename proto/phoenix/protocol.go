@@ -160,6 +160,9 @@ func (p *Protocol) admit(r *proto.Request, token string) (a proto.Admission, err
 	h.shown = paramTokens(query)
 	t, err := p.deps.Tokens.Verify(token, r.App, p.reader)
 	if err == nil {
+		err = over(t)
+	}
+	if err == nil {
 		err = t.Value.(*proof).bound(t.App, h.shown.opaque)
 	}
 	if err != nil {
