@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/earshot-io/earshot"
 	"github.com/earshot-io/earshot/auth"
+	"golang.org/x/crypto/argon2"
 )
 
 // cheap is the argon2id hash of "open sesame" with few passes, for tests.
@@ -153,4 +156,39 @@ func TestOperatorRests(t *testing.T) {
 			t.Errorf("after the flood: %q, %v", name, err)
 		}
 	})
+}
+
+// TestTimeTellsNoNames: who is an operator, an owner or nobody cannot be told from
+// how long a wrong password takes. What is hashed takes many times what all else
+// does, so that leaving it out for one of them could not be missed; of all times the
+// least counts, which a busy machine moves least.
+func TestTimeTellsNoNames(t *testing.T) {
+	const passes, memory = 2, 4096
+	hashed := func(password string) string {
+		salt := []byte("saltsaltsalt")
+		encode := base64.RawStdEncoding.EncodeToString
+		return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=1$%s$%s", memory, passes, encode(salt), encode(argon2.IDKey([]byte(password), salt, passes, memory, 1, 32)))
+	}
+	o, _ := owned(t, auth.OperatorConfig{User: "ann", Password: hashed("open sesame")}, &auth.Owner{Name: "bob", Password: hashed("bob's"), Revision: 1})
+	auth.CostNobody(o, passes, memory)
+	users := []string{"ann", "bob", "mallory", "", strings.Repeat("x", 300)}
+	least := make([]time.Duration, len(users))
+	n := 0
+	for range 10 {
+		for i, user := range users {
+			n++
+			begun := time.Now()
+			if _, err := admitAny(o, basic(user, "wrong"), fmt.Sprintf("10.0.%d.%d", n>>8, n&255)); earshot.CodeOf(err) != earshot.Unauthenticated {
+				t.Fatal(err)
+			}
+			if took := time.Since(begun); least[i] == 0 || took < least[i] {
+				least[i] = took
+			}
+			auth.Rest(o)
+		}
+	}
+	t.Log(least)
+	if slices.Max(least) > 2*slices.Min(least) {
+		t.Errorf("of %.10q, each takes at least %v", users, least)
+	}
 }
