@@ -48,11 +48,10 @@ type Protocol struct {
 }
 
 var (
-	_ proto.Protocol   = (*Protocol)(nil)
-	_ proto.Finder     = (*Protocol)(nil)
-	_ proto.Wrapper    = (*Protocol)(nil)
-	_ proto.Runner     = (*Protocol)(nil)
-	_ hub.Unsubscriber = (*session)(nil)
+	_ proto.Protocol = (*Protocol)(nil)
+	_ proto.Finder   = (*Protocol)(nil)
+	_ proto.Wrapper  = (*Protocol)(nil)
+	_ proto.Runner   = (*Protocol)(nil)
 )
 
 // Entry presents the protocol to the server.

@@ -165,9 +165,6 @@ func (s *session) tick() {
 	}
 }
 
-// Unsubscribed cannot be: subscriptions have no proof of their own.
-func (s *session) Unsubscribed(*hub.Sub) {}
-
 // Close is told of the end. $disconnect follows the messages that had come.
 func (s *session) Close(end hub.End) {
 	s.timer.Stop()
