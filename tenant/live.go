@@ -297,9 +297,12 @@ func (l *Live) named(name, but string) string {
 	return ""
 }
 
-// tell closes and renews the connections of what has changed.
+// tell closes and renews the connections of what has changed. Those of apps that
+// are gone come first: each takes a look at all connections, and many apps may
+// change at once.
 func (l *Live) tell(conns Connections, served map[string]*known) {
 	closed := 0
+	var changed []*known
 	for slug, old := range l.served {
 		now := served[slug]
 		switch {
@@ -307,8 +310,11 @@ func (l *Live) tell(conns Connections, served map[string]*known) {
 		case now == nil || now.id != old.id:
 			closed += conns.Expel(slug)
 		default:
-			closed += conns.Renew(now.app)
+			changed = append(changed, now)
 		}
+	}
+	for _, now := range changed {
+		closed += conns.Renew(now.app)
 	}
 	l.closed += uint64(closed)
 }
