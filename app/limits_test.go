@@ -127,7 +127,7 @@ func TestLimitsInWords(t *testing.T) {
 	// One message each, for a quarter of an hour.
 	s := openShop(t, a, `{"channels":1,"messageBytes":40,"clientRate":0.001,"serverRate":0.001}`)
 	large := strings.Repeat("x", 41)
-	eventually(t, "the app is there", func() bool { status, _ := s.publish(t, a, large); return status == 413 })
+	soon(t, "the app is there", func() bool { status, _ := s.publish(t, a, large); return status == 413 })
 	for _, c := range []struct {
 		what       string
 		publish    func(*testing.T, *app.App, string) (int, string)
@@ -183,7 +183,7 @@ func TestLoweredLimits(t *testing.T) {
 	}
 	var stay, leave []*hearer
 	for _, a := range nodes {
-		eventually(t, "the app is there", func() bool { status, _ := s.publish(t, a, "x"); return status == 202 })
+		soon(t, "the app is there", func() bool { status, _ := s.publish(t, a, "x"); return status == 202 })
 		stay = append(stay, dial(a))
 		for range 2 {
 			leave = append(leave, dial(a))

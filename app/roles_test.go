@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/earshot-io/earshot/api"
 	"github.com/earshot-io/earshot/app"
@@ -108,7 +109,7 @@ func TestRights(t *testing.T) {
 			t.Fatal(status, text)
 		}
 	}
-	eventually(t, "eve's app is hers", func() bool {
+	soon(t, "eve's app is hers", func() bool {
 		_, text := as(t, a, eve, http.MethodGet, "/admin/apps", "")
 		return strings.Contains(text, "eves")
 	})
@@ -230,7 +231,7 @@ func TestAuditOfOwner(t *testing.T) {
 		Before, After struct{ Name string }
 	}
 	var got struct{ Entries []entry }
-	eventually(t, "the app is bob's", func() bool {
+	soon(t, "the app is bob's", func() bool {
 		_, text := as(t, a, bob, http.MethodGet, "/admin/audit", "")
 		return json.Unmarshal([]byte(text), &got) == nil && len(got.Entries) > 0
 	})
@@ -256,5 +257,16 @@ func TestAuditOfOwner(t *testing.T) {
 	_, text := admin(t, a, http.MethodGet, "/admin/audit?format=csv", "")
 	if lines := strings.Split(strings.TrimSpace(text), "\r\n"); len(lines) != 5 || !strings.HasPrefix(lines[0], "id,at,name,role,") || !strings.Contains(lines[3], "create owner,,bob,done") {
 		t.Errorf("%q", lines)
+	}
+}
+
+// soon waits until something is so, where how long that takes is not the question.
+func soon(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !is(); {
+		if time.Now().After(deadline) {
+			t.Fatal("never: " + what)
+		}
+		<-time.After(5 * time.Millisecond)
 	}
 }

@@ -145,7 +145,7 @@ func TestFiguresOverNodes(t *testing.T) {
 		}
 	}
 	for _, a := range []*app.App{one, two} {
-		eventually(t, "both nodes answer", func() bool {
+		soon(t, "both nodes answer", func() bool {
 			_, text := admin(t, a, http.MethodGet, "/admin/apps/main/figures", "")
 			return strings.Contains(text, `"connections":3,`) && strings.Contains(text, `"nodes":2,"missing":0`)
 		})
