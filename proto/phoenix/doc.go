@@ -76,7 +76,8 @@
 // HTTP's status is 200, the body's is the protocol's: 204 where nothing came or a
 // second poll took over, 410 for a new session, also to who had one that is gone,
 // 403 for who may not connect, 408 for a post that is not handled within ten
-// seconds, and 500 for what may pass. A post of application/x-ndjson holds up to a
+// seconds (or does not get its turn, as a node takes 32 large ones at a time), and
+// 500 for what may pass. A post of application/x-ndjson holds up to a
 // hundred lines, text or binary in base64; any other is one message. A body has
 // 8 MiB and a message 128 KiB, above which 413 is answered; 400 is for what cannot
 // be read. Nothing of a post is carried out that is refused by either. The messages

@@ -48,17 +48,18 @@ type polls struct {
 	p      *Protocol
 	server *longpoll.Server
 	stamp  stamp
+	large  chan struct{} // held by posts that may be large
 }
 
 // newPolls makes the transport, and serves what other nodes are asked of its
 // sessions.
 func newPolls(p *Protocol) *polls {
-	s := &polls{p: p, stamp: stamp{records: p.deps.Records}}
+	s := &polls{p: p, stamp: stamp{records: p.deps.Records}, large: make(chan struct{}, maxLarge)}
 	s.server = longpoll.New(p.deps.Hub, polled{p}, longpoll.Config{
 		Window: sessionTime, MaxSessions: p.config.Polls, Gate: p.deps.Gate, Enter: p.deps.Enter,
 	})
 	p.deps.Hub.ServeWaiting(callPoll, s.servePoll)
-	p.deps.Hub.Serve(callPost, s.servePost)
+	p.deps.Hub.ServeWaiting(callPost, s.servePost)
 	return s
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -442,6 +443,40 @@ func TestPollLate(t *testing.T) {
 			}
 			store.Slow(0, 0)
 		}
+	})
+}
+
+// TestLargePostsTakeTurns: what is read of posts at once is bounded, and small ones
+// do not wait for large ones.
+func TestLargePostsTakeTurns(t *testing.T) {
+	nodes(t, 1, func(_ *mem.Store, all []*node) {
+		n := all[0]
+		token := n.opened()
+		beat := `[null,"1","phoenix","heartbeat",{}]`
+		large := beat + strings.Repeat("\n", 70<<10)
+		var slow []*io.PipeWriter
+		answers := make(chan *answered, 32)
+		for range 32 {
+			body, w := io.Pipe()
+			slow = append(slow, w)
+			r := httptest.NewRequest(http.MethodPost, pollPath+token, body)
+			r.Header.Set("Content-Type", "application/x-ndjson")
+			go func() { answers <- n.ask(r) }()
+		}
+		synctest.Wait()
+		began := time.Now()
+		if n.wants(n.post(token, large), 408); time.Since(began) != 10*time.Second {
+			t.Errorf("answered after %v", time.Since(began))
+		}
+		n.wants(n.post(token, beat), 200)
+		for _, w := range slow {
+			_, _ = w.Write([]byte(beat)) // to a reader that waits for it
+			_ = w.Close()
+		}
+		for range slow {
+			n.wants(<-answers, 200)
+		}
+		n.wants(n.post(token, large), 200)
 	})
 }
 

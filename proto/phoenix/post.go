@@ -21,6 +21,10 @@ const (
 	maxLines = 100
 	// maxPosted is how many bytes a message may have, as on a WebSocket.
 	maxPosted = 128 << 10
+	// maxLarge is how many posts of more than smallBody bytes there may be at once on
+	// a node, so that what is read of them stays bounded; others wait.
+	maxLarge  = 32
+	smallBody = 64 << 10
 )
 
 // ndjson is the content type of a post that holds several messages.
@@ -37,6 +41,13 @@ func (s *polls) post(w http.ResponseWriter, r *http.Request) {
 		answerPoll(w, pollGone, nil)
 		return
 	}
+	if r.ContentLength < 0 || r.ContentLength > smallBody {
+		if !s.takesLarge(r.Context()) {
+			answerPoll(w, pollLate, nil)
+			return
+		}
+		defer func() { <-s.large }()
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
@@ -49,6 +60,19 @@ func (s *polls) post(w http.ResponseWriter, r *http.Request) {
 		status = s.dispatch(r.Context(), t, in)
 	}
 	answerPoll(w, status, nil)
+}
+
+// takesLarge waits for the turn of a post that may be large; it reports false if
+// that does not come.
+func (s *polls) takesLarge(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, postTime)
+	defer cancel()
+	select {
+	case s.large <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // dispatch hands messages over, and says how that went.
