@@ -85,5 +85,7 @@
 //     empty, or null in JSON, is {}.
 //   - Events that begin with phx_ are refused, as Phoenix's clients would take them
 //     for its own; so is a scope with which there is no channel.
+//   - Https is forced for each app by itself (earshot.App.RequireTLS): events that
+//     did not come over TLS are 403, before their credentials are judged.
 //   - Other methods and paths are 404, as in the original.
 package epl

@@ -74,6 +74,10 @@
 //     permitted subscribe that cannot be carried out ends the connection with 1013,
 //     so that the client comes back; to a topic that can be no channel it is
 //     refused in silence.
+//   - Where the app requires TLS, a POST /broadcast that did not come over it is
+//     answered 403 in plain text, as its token has been told to who listens. That,
+//     and from which origin a page comes, is judged of a WebSocket when its app is
+//     known: at the handshake, or at a subscribe, which is refused in silence.
 //   - Config.Diagnostics adds a header to the 200 that says why nothing was sent.
 //   - Channels are what the app's rules say. The app that JWT_PUBLIC_KEY_B64 makes
 //     has live channels, as the original has; on a logged channel a broadcast is
