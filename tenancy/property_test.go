@@ -1,6 +1,8 @@
 package tenancy
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -75,6 +77,9 @@ func TestNothingCrosses(t *testing.T) {
 						play.cross(a, b)
 					}
 				}
+			}
+			for _, a := range fixed {
+				play.events(a)
 			}
 			play.settle()
 		})
@@ -397,6 +402,41 @@ func (p *run) settle() {
 			}
 		}
 	}
+}
+
+// events reads all events of an app that records them, up to one that it emits now.
+func (p *run) events(a *tenantApp) {
+	p.Helper()
+	n, last := pick(p.Rand, p.nodes), p.mark(a, "room")
+	status, body, _ := n.ask(p, ask{path: "/publish", header: a.bearer(), body: fmt.Sprintf(
+		`{"channel":"room","event":"e","data":{"m":%q},"emitPubSubEvent":true}`, last)})
+	if status != http.StatusAccepted {
+		p.Fatalf("%d %s", status, body)
+	}
+	p.said[last] = true
+	ctx, cancel := context.WithTimeout(p.Context(), patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.addr+"/events?after=0", nil)
+	if err != nil {
+		p.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+a.publishKey)
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer resp.Body.Close()
+	told := 0
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		told++
+		p.look(a, "/events", lines.Text())
+		if strings.Contains(lines.Text(), last.String()) {
+			return
+		}
+	}
+	p.Errorf("the events of %s end after %d lines: %v", a.slug, told, lines.Err())
 }
 
 // A witness is a test that notes its failures.
