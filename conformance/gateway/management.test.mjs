@@ -1,8 +1,7 @@
 // The unmodified AWS SDKs for JavaScript, of both generations, post to connections.
 import assert from "node:assert/strict"
-import { execFile, spawnSync } from "node:child_process"
+import { execFile } from "node:child_process"
 import { after, before, describe, it } from "node:test"
-import { fileURLToPath } from "node:url"
 import {
   ApiGatewayManagementApiClient,
   DeleteConnectionCommand,
@@ -215,36 +214,5 @@ describe("aws-sdk 2", () => {
     assert.deepEqual(await c.closed, { code: 1000, reason: "Connection Closed Normally" })
     const gone = await fails(api().postToConnection({ ConnectionId, Data: "x" }))
     assert.deepEqual([gone.code, gone.statusCode, gone.retryable], ["GoneException", 410, false])
-  })
-})
-
-const python = ["/usr/bin/python3", "python3"].find((p) => spawnSync(p, ["-c", "import boto3"]).status === 0)
-if (!python) console.error("SKIPPED: boto3 was not tested; install python3-boto3")
-
-describe("boto3", { skip: !python && "there is no boto3" }, () => {
-  it("posts, gets and deletes by its endpoint", async () => {
-    const { ConnectionId, ...c } = await connect()
-    const env = {
-      ...process.env,
-      AWS_ACCESS_KEY_ID: credentials.accessKeyId,
-      AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
-      AWS_DEFAULT_REGION: region,
-      AWS_CONFIG_FILE: "/dev/null",
-      AWS_SHARED_CREDENTIALS_FILE: "/dev/null",
-    }
-    const script = fileURLToPath(new URL("manage.py", import.meta.url))
-    const out = await new Promise((resolve, reject) =>
-      execFile(python, [script, `${gateway.url}/prod`, ConnectionId, "wörld"], { env }, (error, stdout) => (error ? reject(error) : resolve(stdout))),
-    )
-    assert.deepEqual(JSON.parse(out), {
-      posted: 200,
-      source: "127.0.0.1",
-      ordered: true,
-      large: { error: "PayloadTooLargeException", status: 413 },
-      deleted: 204,
-      gone: { error: "GoneException", status: 410 },
-    })
-    assert.deepEqual(await c.next(), { data: "wörld", binary: false })
-    assert.deepEqual(await c.closed, { code: 1000, reason: "Connection Closed Normally" })
   })
 })
