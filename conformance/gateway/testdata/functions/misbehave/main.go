@@ -12,10 +12,10 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go/aws"
-	"github.com/aws/aws-sdk-go/aws/awserr"
-	"github.com/aws/aws-sdk-go/aws/session"
-	"github.com/aws/aws-sdk-go/service/apigatewaymanagementapi"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi/types"
 
 	"github.com/earshot-io/earshot/conformance/gateway/testdata/functions/queue"
 )
@@ -51,18 +51,23 @@ func misbehave(ctx context.Context, e events.APIGatewayWebsocketProxyRequest) (a
 	return events.APIGatewayProxyResponse{StatusCode: 200}, nil
 }
 
-// pour posts to the client until it is behind, and puts into the queue how much was
-// taken, and why no more.
+// pour posts to the client until it is behind, with the second generation of the
+// SDK, and puts into the queue how much was taken.
 func pour(ctx context.Context, to events.APIGatewayWebsocketProxyRequestContext) error {
-	endpoint := fmt.Sprintf("https://%s/%s", to.DomainName, to.Stage)
-	api := apigatewaymanagementapi.New(session.Must(session.NewSession()), aws.NewConfig().WithEndpoint(endpoint).WithMaxRetries(0))
+	c, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return err
+	}
+	api := apigatewaymanagementapi.NewFromConfig(c, func(o *apigatewaymanagementapi.Options) {
+		o.BaseEndpoint = aws.String(fmt.Sprintf("https://%s/%s", to.DomainName, to.Stage))
+	})
 	for n := 0; ; n++ {
-		_, err := api.PostToConnectionWithContext(ctx, &apigatewaymanagementapi.PostToConnectionInput{
+		_, err := api.PostToConnection(ctx, &apigatewaymanagementapi.PostToConnectionInput{
 			ConnectionId: &to.ConnectionID, Data: fmt.Appendf(nil, "%d %s", n, strings.Repeat("x", 100<<10)),
 		})
-		var known awserr.Error
-		if errors.As(err, &known) {
-			return queue.Send(ctx, map[string]any{"posted": n, "why": known.Code()})
+		var limited *types.LimitExceededException
+		if errors.As(err, &limited) {
+			return queue.Send(ctx, map[string]any{"posted": n})
 		}
 		if err != nil {
 			return err
