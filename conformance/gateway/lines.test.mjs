@@ -1,9 +1,12 @@
-// What is typed on a line posts to connections too: boto3 and the command line of
-// AWS where they are there, and curl, which signs requests by itself.
+// What is typed: wscat at the keyboard, and what posts to connections from a line,
+// boto3 and the command line of AWS where they are there, and curl, which signs
+// requests by itself.
 import assert from "node:assert/strict"
-import { execFile, spawnSync } from "node:child_process"
+import { execFile, spawn, spawnSync } from "node:child_process"
+import { createInterface } from "node:readline"
 import { after, before, describe, it } from "node:test"
 import { fileURLToPath } from "node:url"
+import { ApiGatewayManagementApiClient, PostToConnectionCommand } from "@aws-sdk/client-apigatewaymanagementapi"
 import WebSocket from "ws"
 import { Gateway, credentials, region } from "./server.mjs"
 
@@ -14,6 +17,43 @@ before(async () => {
 after(() => gateway.stop())
 
 let clients = 0
+
+const wscat = fileURLToPath(new URL("../node_modules/.bin/wscat", import.meta.url))
+
+describe("wscat at the keyboard", { timeout: 120_000 }, () => {
+  it("speaks line by line, pings, and closes as it is told", async () => {
+    gateway.integrate = (e) => ({ statusCode: 200, body: e.body })
+    const child = spawn(wscat, ["-c", `${gateway.ws}/prod?name=typed`, "--slash", "-P"], { stdio: ["pipe", "pipe", "inherit"] })
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+    const next = async () => (await lines.next()).value.replace(/^(> )+/, "") // its prompt
+    const ended = new Promise((resolve) => child.once("close", resolve))
+    try {
+      const ConnectionId = await gateway.id("typed")
+      const api = new ApiGatewayManagementApiClient({ endpoint: `${gateway.url}/prod`, region, credentials })
+      for (;;) {
+        try {
+          await api.send(new PostToConnectionCommand({ ConnectionId, Data: "it is open" }))
+          break
+        } catch (error) {
+          assert.equal(error.name, "GoneException") // until the handshake is answered
+        }
+      }
+      assert.equal(await next(), "it is open")
+      const text = '{"action":"echo","text":"wörld"}'
+      child.stdin.write(`${text}\n`)
+      assert.equal(await next(), text)
+      child.stdin.write("/ping beat\n")
+      assert.equal(await next(), 'Received pong (data: "beat")')
+      child.stdin.write("/close 4000 bye now\n")
+      assert.equal(await ended, 0)
+      const end = await gateway.event((e) => e.requestContext.eventType === "DISCONNECT" && e.requestContext.connectionId === ConnectionId)
+      assert.deepEqual([end.requestContext.disconnectStatusCode, end.requestContext.disconnectReason], [4000, "bye now"])
+    } finally {
+      child.kill()
+      gateway.integrate = () => ({ statusCode: 200 })
+    }
+  })
+})
 
 // connect resolves to a connection's id, and what it hears one after another.
 async function connect() {
