@@ -62,6 +62,19 @@ func (a *API) ownApp(ctx context.Context, owner, slug string) (id int64, err err
 	return 0, errNoApp
 }
 
+// numberOf returns the number of the app of a slug, 0 for one of the settings. It
+// fails with NotFound if there is none.
+func (a *API) numberOf(ctx context.Context, slug string) (id int64, err error) {
+	if fixed := a.apps.BySlug(slug); fixed != nil && fixed.ID == 0 {
+		return 0, nil
+	}
+	app, err := a.tenants.Get(ctx, slug)
+	if err != nil {
+		return 0, err
+	}
+	return app.ID, nil
+}
+
 // exists fails with NotFound if there is no app of the slug.
 func (a *API) exists(ctx context.Context, slug string) error {
 	if a.apps.BySlug(slug) != nil {

@@ -58,10 +58,11 @@ func (a *API) showUsage(w http.ResponseWriter, r *http.Request, _ tenant.Actor) 
 		return err
 	}
 	slug := r.PathValue("slug")
-	if err := a.exists(r.Context(), slug); err != nil {
+	id, err := a.numberOf(r.Context(), slug)
+	if err != nil {
 		return err
 	}
-	rows, err := a.usage.Read(r.Context(), slug, g, from, to)
+	rows, err := a.usage.Read(r.Context(), slug, id, g, from, to)
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,9 @@ func (u *used) takes(m *earshot.Message) {
 // An AppUse is what one app has used on this node since the hub was made.
 type AppUse struct {
 	App string
+	// ID is the number of the app that has the slug now; 0 for one of the settings,
+	// and where there is none any more.
+	ID int64
 	// MessagesIn counts the messages that clients and servers published, and
 	// BytesIn their data: those that were taken, whatever became of them.
 	MessagesIn, BytesIn uint64
@@ -71,7 +74,7 @@ func (h *Hub) AppUses(fresh bool) []AppUse {
 	apps := h.allApps()
 	all := make([]AppUse, 0, len(apps))
 	for _, a := range apps {
-		if u := h.useOf(a, fresh); u != (AppUse{App: a.slug}) {
+		if u := h.useOf(a, fresh); u != (AppUse{App: a.slug, ID: u.ID}) {
 			all = append(all, u)
 		}
 	}
@@ -101,6 +104,11 @@ func (h *Hub) useOf(a *app, fresh bool) AppUse {
 	out := AppUse{
 		App: a.slug, MessagesIn: u.in.Load(), BytesIn: u.bytesIn.Load(), Calls: u.calls.Load(), AuthFailures: u.refused.Load(),
 		Connections: int(n), Peak: int(max(peak, n)),
+	}
+	if h.findApp != nil {
+		if now := h.findApp(a.slug); now != nil {
+			out.ID = now.ID
+		}
 	}
 	for i := range u.out {
 		s := h.shards[i]

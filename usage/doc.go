@@ -48,9 +48,10 @@
 //
 // # Choices
 //
-//   - Usage is kept under the app's slug: an app that takes the slug of one that was
-//     deleted (tenant.Draft.Reuse) takes its usage too, and one that is given another
-//     slug begins anew under that.
+//   - Usage is kept under the app's number: an app that is given another slug keeps
+//     it, and one that takes the slug of another that went has none of that one's.
+//     What is counted in the five seconds in which a slug changes hands is the first
+//     one's.
 //   - A period in which nothing was used has no row.
 //   - If a node's clock is set back, it goes on in buckets that add up with the old
 //     ones.

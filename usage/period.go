@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/earshot-io/earshot"
@@ -84,7 +85,17 @@ func (g Granularity) longest() time.Duration {
 // stamp is a page's beginning as records are sorted by it.
 const stamp = "2006-01-02T15:04"
 
-// key names the record of a page; life is whose it is.
-func (g Granularity) key(app string, page time.Time, life string) hub.Key {
-	return hub.Key{"usage", app, string(g), page.Format(stamp), life}
+// whose is how records name an app: by its number, since another one may have its
+// slug later, or by the slug if it is of the settings.
+func whose(app string, id int64) string {
+	if id == 0 {
+		return app
+	}
+	return "#" + strconv.FormatInt(id, 10)
+}
+
+// key names the record of a page. One app may be counted under two slugs, at the
+// time when it gets another.
+func (p *pageID) key() hub.Key {
+	return hub.Key{"usage", whose(p.app, p.id), string(p.of), p.start.Format(stamp), p.life, p.app}
 }

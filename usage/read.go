@@ -21,11 +21,11 @@ type Store struct{ records hub.Records }
 // NewStore makes a store.
 func NewStore(records hub.Records) *Store { return &Store{records} }
 
-// Read returns what an app has used on all nodes in the periods that begin from
-// a time on and before another, the first that it falls into included, in their
-// order and without empty ones. What is not kept any more is not there. It fails
+// Read returns what an app of a slug and a number, 0 for one of the settings, has
+// used on all nodes in the periods that begin from a time on and before another, the
+// first that it falls into included, in their order and without empty ones. What is not kept any more is not there. It fails
 // with Invalid for times in the wrong order, and as hub.Records does.
-func (s *Store) Read(ctx context.Context, app string, g Granularity, from, to time.Time) ([]Row, error) {
+func (s *Store) Read(ctx context.Context, app string, id int64, g Granularity, from, to time.Time) ([]Row, error) {
 	if to.Before(from) {
 		return nil, &earshot.Error{Code: earshot.Invalid, Reason: "TIMES", Text: "from is after to"}
 	}
@@ -34,7 +34,7 @@ func (s *Store) Read(ctx context.Context, app string, g Granularity, from, to ti
 	}
 	from = g.Start(from)
 	buckets := map[int64][]Bucket{} // by their beginning
-	err := s.each(ctx, hub.Key{"usage", app, string(g)}, g.Page(from), to, func(b Bucket) {
+	err := s.each(ctx, hub.Key{"usage", whose(app, id), string(g)}, g.Page(from), to, func(b Bucket) {
 		if b.Start >= from.Unix() && time.Unix(b.Start, 0).Before(to) {
 			buckets[b.Start] = append(buckets[b.Start], b)
 		}
@@ -79,7 +79,7 @@ func (s *Store) each(ctx context.Context, prefix hub.Key, from, to time.Time, f 
 }
 
 func decode(r *hub.Record) (start time.Time, buckets []Bucket, err error) {
-	if len(r.Key) != 5 {
+	if len(r.Key) != 6 {
 		return start, nil, fmt.Errorf("the record %s is no page of usage", r.Key)
 	}
 	if start, err = time.ParseInLocation(stamp, r.Key[3], time.UTC); err == nil {

@@ -51,6 +51,7 @@ type Recorder struct {
 // pageID names a page of this node.
 type pageID struct {
 	app, life string
+	id        int64 // the app's
 	of        Granularity
 	start     time.Time
 }
@@ -70,6 +71,7 @@ type Stats struct {
 
 // A tally is what one app is counted by.
 type tally struct {
+	id      int64 // the app's, as the slug may become another's
 	seen    Counts
 	pages   [len(granularities)]open
 	in, out Rates
@@ -164,10 +166,13 @@ func (r *Recorder) sample(now time.Time) {
 		u := &uses[i]
 		t := r.apps[u.App]
 		if t == nil {
-			t = &tally{}
+			t = &tally{id: u.ID}
 			r.apps[u.App] = t
 		}
 		t.count(u, at, now)
+		if u.ID != 0 && u.ID != t.id {
+			r.handOver(u, t)
+		}
 	}
 	switch {
 	case now.Round(0).Before(at.Round(0)): // by the wall clock
@@ -182,6 +187,15 @@ func (r *Recorder) sample(now time.Time) {
 	case r.full <- struct{}{}:
 	default:
 	}
+}
+
+// handOver begins anew for the app that has got another one's slug: what was
+// counted so far stays with that. The lock is held.
+func (r *Recorder) handOver(u *hub.AppUse, t *tally) {
+	for i, g := range granularities {
+		r.put(u.App, t.id, g, &t.pages[i])
+	}
+	r.apps[u.App] = &tally{id: u.ID, seen: t.seen}
 }
 
 // count adds what was used between two times to the buckets of the first.
@@ -208,7 +222,7 @@ func (r *Recorder) roll(now time.Time) {
 	for app, t := range r.apps {
 		for i, g := range granularities {
 			o := &t.pages[i]
-			r.put(app, g, o)
+			r.put(app, t.id, g, o)
 			if !g.Page(now).Equal(o.start) {
 				*o = open{}
 			}
@@ -220,15 +234,15 @@ func (r *Recorder) roll(now time.Time) {
 func (r *Recorder) putAway() {
 	for app, t := range r.apps {
 		for i, g := range granularities {
-			r.put(app, g, &t.pages[i])
+			r.put(app, t.id, g, &t.pages[i])
 			t.pages[i] = open{}
 		}
 	}
 }
 
 // put lets a page wait to be written, if it was counted on. The lock is held.
-func (r *Recorder) put(app string, g Granularity, o *open) {
-	id := pageID{app, r.life, g, o.start}
+func (r *Recorder) put(app string, number int64, g Granularity, o *open) {
+	id := pageID{app, r.life, number, g, o.start}
 	switch {
 	case !o.dirty:
 		return
@@ -294,7 +308,7 @@ func (r *Recorder) writeOne(ctx context.Context, id pageID) error {
 	}
 	data, err := cbor.Marshal(p.buckets)
 	if err == nil {
-		_, err = r.records.Put(ctx, id.of.key(id.app, id.start, id.life), data, hub.AnyRevision, id.of.Keep())
+		_, err = r.records.Put(ctx, id.key(), data, hub.AnyRevision, id.of.Keep())
 	}
 	r.written(id, p, err)
 	if earshot.CodeOf(err) == earshot.Conflict && err != nil {

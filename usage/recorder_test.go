@@ -223,7 +223,7 @@ func TestCloseSaysSo(t *testing.T) {
 func TestReadRefuses(t *testing.T) {
 	e := mem.NewStore(mem.Config{}).Node()
 	defer func() { _ = e.Close(context.Background()) }()
-	_, err := usage.NewStore(e).Read(context.Background(), "a", usage.Hour, time.Now(), time.Now().Add(-time.Second))
+	_, err := usage.NewStore(e).Read(context.Background(), "a", 0, usage.Hour, time.Now(), time.Now().Add(-time.Second))
 	var why *earshot.Error
 	if !errors.As(err, &why) || why.Code != earshot.Invalid {
 		t.Error(err)
@@ -455,6 +455,37 @@ func BenchmarkSample(b *testing.B) {
 			b.Fatal(n)
 		}
 	}
+}
+
+// TestSlugChangesHands: what an app has used is its own, whoever has its slug later,
+// and goes with it to another slug.
+func TestSlugChangesHands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		store := mem.NewStore(mem.Config{})
+		s := start(t, store)
+		is := func(app string, id int64) { s.meter.use(app, func(u *hub.AppUse) { u.ID = id }) }
+		is("shop", 1)
+		s.meter.sends("shop", 3)
+		time.Sleep(10 * time.Second)
+		is("shop", 0) // it is renamed, and the slug is free for a moment
+		is("moved", 1)
+		time.Sleep(10 * time.Second)
+		is("shop", 2)
+		time.Sleep(10 * time.Second)
+		s.meter.sends("shop", 1)
+		s.meter.sends("moved", 1)
+		time.Sleep(2 * time.Minute)
+		for _, g := range []usage.Granularity{usage.Minute, usage.Hour, usage.Day} {
+			first, second := usage.Total(readOf(t, store, "moved", 1, g, begin, time.Now())), usage.Total(readOf(t, store, "shop", 2, g, begin, time.Now()))
+			if first.MessagesIn != 4 || second.MessagesIn != 1 || second.AuthFailures != 1 {
+				t.Errorf("%s: the first has %+v, the second %+v", g, first, second)
+			}
+		}
+		if in, _ := s.rec.Now("shop"); in.Fifteen >= 0.001 { // the one message of two minutes ago
+			t.Errorf("the second's rates are %v", in)
+		}
+	})
 }
 
 // TestPages: an app that is used all the time has few records, and each of its

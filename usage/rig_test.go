@@ -109,9 +109,15 @@ func (s *server) crash() {
 
 func read(t testing.TB, store *mem.Store, app string, g usage.Granularity, from, to time.Time) []usage.Row {
 	t.Helper()
+	return readOf(t, store, app, 0, g, from, to)
+}
+
+// readOf is read for an app with a number.
+func readOf(t testing.TB, store *mem.Store, app string, id int64, g usage.Granularity, from, to time.Time) []usage.Row {
+	t.Helper()
 	e := store.Node()
 	defer func() { _ = e.Close(context.Background()) }()
-	rows, err := usage.NewStore(e).Read(context.Background(), app, g, from, to)
+	rows, err := usage.NewStore(e).Read(context.Background(), app, id, g, from, to)
 	if err != nil {
 		t.Fatal(err)
 	}
