@@ -3,7 +3,8 @@
 # of the lock file and, for the page, Debian's chromium.
 #
 # HOTSOCK_JS=path of a checkout of hotsock-js adds its tests; ruby/run.sh says
-# what the Ruby gem and hotsock-turbo need.
+# what the Ruby gem and hotsock-turbo need. boto3, AWS's command line and curl are
+# tested where they are there.
 set -euo pipefail
 cd "$(dirname "$0")"
 
