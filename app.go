@@ -47,6 +47,8 @@ type App struct {
 	ExpiryCloses bool
 	// Rules decide what channels are; the first that matches counts.
 	Rules []Rule
+	// Live says that every channel is live that no rule matches, not topics alone.
+	Live bool
 	// Limits bound what the app's clients and servers use.
 	Limits Limits
 	// RequireTLS refuses what did not come over TLS, to this server or to a proxy
@@ -154,7 +156,8 @@ type Rule struct {
 
 // Rule returns the first rule that matches channel. Where none does, a topic is
 // live, and a public topic of this app open to everybody who may connect; every
-// other channel is logged. It is the same for all protocols.
+// other channel is logged, but of an app that is Live. It is the same for all
+// protocols.
 func (a *App) Rule(channel string) *Rule {
 	for i := range a.Rules {
 		if a.Rules[i].Channel.Match(channel) {
@@ -162,7 +165,7 @@ func (a *App) Rule(channel string) *Rule {
 		}
 	}
 	switch {
-	case !IsTopic(channel):
+	case !IsTopic(channel) && !a.Live:
 		return &loggedRule
 	case a.isPublic(channel):
 		return &publicRule

@@ -55,6 +55,7 @@ func TestReplayed(t *testing.T) {
 func TestRuleOfNone(t *testing.T) {
 	all := Subscribe | Publish
 	a := &App{Slug: "shop"}
+	quiet := &App{Slug: "shop", Live: true}
 	ruled := &App{Slug: "shop", Rules: []Rule{{Channel: Glob("public:shop*")}, {Channel: Glob("room:logged")}}}
 	for _, c := range []struct {
 		channel string
@@ -84,6 +85,9 @@ func TestRuleOfNone(t *testing.T) {
 		}
 		if r := ruled.Rule(c.channel); r.Live != c.ruled || r.Open != 0 {
 			t.Errorf("%q, with rules, is %+v", c.channel, r)
+		}
+		if r := quiet.Rule(c.channel); !r.Live || r.Open != c.open {
+			t.Errorf("%q of a live app is %+v", c.channel, r)
 		}
 	}
 }

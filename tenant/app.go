@@ -178,6 +178,7 @@ func (a *App) build() (*earshot.App, error) {
 	out := &earshot.App{
 		Slug: a.Slug, ID: a.ID, Name: a.Name, Key: a.Key, Owners: a.Owners, Hosts: a.Hosts, Origins: a.Origins,
 		Audience: a.Audience, Issuer: a.Issuer, ExpiryCloses: a.ExpiryCloses, RequireTLS: a.RequireTLS, KeySigned: a.KeySigned,
+		Live: a.isLive(),
 	}
 	if l := a.Limits; l != nil {
 		out.Limits = earshot.Limits(*l)

@@ -200,10 +200,17 @@ func changed(err error) error {
 	return err
 }
 
+// isLive reports whether only clients of Phoenix Channels and Ex Pusher Lite can
+// speak in the app, since it has no other key, and nothing of it is replayed: then
+// all of its channels are live that no rule makes logged, whatever they are called.
+func (a *App) isLive() bool {
+	return len(a.PublishKeys)+len(a.SigningKeys)+len(a.AccessKeys)+len(a.Gateways) == 0 && a.Replay == nil
+}
+
 // isDry reports whether nothing can ever have been stored under the app's slug:
 // nobody has a key to store something with, and no rule makes a channel logged.
 func (a *App) isDry() bool {
-	if !a.dry || len(a.PublishKeys)+len(a.SigningKeys)+len(a.AccessKeys)+len(a.Gateways) > 0 || a.Replay != nil {
+	if !a.dry || !a.isLive() {
 		return false
 	}
 	for i := range a.Channels {

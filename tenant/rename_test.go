@@ -125,12 +125,23 @@ func TestRenameKeepsStored(t *testing.T) {
 			}
 			update(t, s, &tenant.Change{RemoveKeys: []string{a.PublishKeys[0].ID}})
 		}, false},
+		"was replayed": {func(t *testing.T, s *tenant.Store) {
+			size, none := 1, 0
+			update(t, s, &tenant.Change{Replay: &tenant.ReplayChange{Size: &size, Seconds: &size}})
+			update(t, s, &tenant.Change{Replay: &tenant.ReplayChange{Size: &none, Seconds: &none}})
+		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			on(t, func(t *testing.T, one, _ *node, _ *mem.Store) {
 				ctx := context.Background()
 				one.create(t, lean("shop"))
 				c.change(t, one.store)
+				second()
+				for _, channel := range []string{"hello", "a.b:shop", "public:shop"} {
+					if c.free && !one.directory.BySlug("shop").Rule(channel).Live {
+						t.Errorf("what is said on %s is stored", channel)
+					}
+				}
 				if _, err := one.store.Rename(ctx, operator, "shop", "moved", nil, 0); err != nil {
 					t.Fatal(err)
 				}
