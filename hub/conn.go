@@ -283,7 +283,7 @@ func (c *Conn) Drained(ctx context.Context) error {
 func (c *Conn) Receive(in ...Input) {
 	ctx := &handling{conn: c}
 	defer ctx.settle(c.hub)
-	defer c.survive("handling a message")
+	defer c.Survive("handling a message")
 	for _, m := range in {
 		if c.Err() != nil {
 			break
@@ -410,7 +410,7 @@ func (c *Conn) Ended(end End) {
 	c.leaves()
 	c.shard.mu.Unlock()
 	if c.handler != nil {
-		defer c.survive("ending a dialogue")
+		defer c.Survive("ending a dialogue")
 		c.handler.Close(end)
 	}
 }

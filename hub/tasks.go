@@ -94,12 +94,14 @@ func (c *Conn) work(f func(context.Context)) {
 
 // task runs f; a panic ends the connection, not the server.
 func (c *Conn) task(f func(context.Context)) {
-	defer c.survive("a task")
+	defer c.Survive("a task")
 	f(c)
 }
 
-// survive is deferred around foreign code of one client.
-func (c *Conn) survive(doing string) {
+// Survive is deferred around foreign code of one client, also by a protocol on a
+// goroutine of its own: a panic ends the connection, and not the server. doing says
+// what was done, for the log.
+func (c *Conn) Survive(doing string) {
 	if p := recover(); p != nil {
 		c.hub.panicked(doing, p)
 		c.Close(earshot.Errorf(earshot.Internal, "internal error"))
