@@ -13,6 +13,7 @@ import (
 // answer has a message's route worked on, and tells the client what comes of it
 // (5.1).
 func (s *session) answer(m message) {
+	defer s.conn.Survive("a message of a WebSocket API")
 	app, stage := s.current()
 	if stage == nil {
 		return

@@ -82,7 +82,9 @@
 // answer. When a node dies, another one delivers for it, and after the only one was
 // started again it does so itself: within some fifteen seconds, with code 1006. A
 // server that stops delivers for five seconds and leaves the rest to the next. 32
-// are delivered at once for each API.
+// are delivered at once for each API. While 65,536 of an app wait on a node
+// (Config.Ends), since its backend is slower than its clients come and go, it takes
+// no more clients there: they are answered 429.
 //
 // # Limits
 //

@@ -59,6 +59,7 @@ type endings struct {
 	ctx     context.Context //nolint:containedctx // it is that of the goroutines
 	cancel  context.CancelFunc
 	marking sync.Mutex // held by who writes the node's mark
+	most    int        // how many of one app may wait before its clients do
 
 	mu      sync.Mutex
 	closed  bool
@@ -66,6 +67,7 @@ type endings struct {
 	begun   int // dialogues whose end was not added
 	marked  bool
 	open    map[*ending]struct{} // all that are not done
+	owed    map[string]int       // how many of them are of each app
 	queues  map[string]*queue
 	news    chan struct{} // one was done
 }
@@ -76,8 +78,8 @@ type queue struct {
 	running int
 }
 
-func newEndings(p *Protocol) *endings {
-	x := &endings{p: p, records: p.deps.Records, open: map[*ending]struct{}{}, queues: map[string]*queue{}, news: make(chan struct{}, 1)}
+func newEndings(p *Protocol, most int) *endings {
+	x := &endings{p: p, most: most, records: p.deps.Records, open: map[*ending]struct{}{}, owed: map[string]int{}, queues: map[string]*queue{}, news: make(chan struct{}, 1)}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	return x
 }
@@ -149,11 +151,17 @@ func (s *session) ending(code int, reason string) *ending {
 	return e
 }
 
-// begin counts a dialogue, of which end is told.
-func (x *endings) begin() {
+// begin counts a dialogue, of which end is told. It is called before there is a
+// record of it, and reports false once everything has ended: whoever closes knows of
+// every record that may still be written.
+func (x *endings) begin() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.closed {
+		return false
+	}
 	x.begun++
+	return true
 }
 
 // end delivers the ending of a dialogue.
@@ -174,7 +182,10 @@ func (x *endings) add(e *ending) {
 // enqueue is add with the lock held.
 func (x *endings) enqueue(e *ending) {
 	name := e.App + "/" + e.API
-	x.open[e] = struct{}{}
+	if _, again := x.open[e]; !again {
+		x.open[e] = struct{}{}
+		x.owed[e.App]++
+	}
 	if x.closed {
 		return
 	}
@@ -297,6 +308,9 @@ func (x *endings) finish(e *ending) {
 	}
 	x.mu.Lock()
 	delete(x.open, e)
+	if x.owed[e.App]--; x.owed[e.App] == 0 {
+		delete(x.owed, e.App)
+	}
 	x.mu.Unlock()
 	select {
 	case x.news <- struct{}{}:
@@ -305,6 +319,14 @@ func (x *endings) finish(e *ending) {
 	if e.done != nil {
 		e.done()
 	}
+}
+
+// behind reports whether so many ends of an app's connections wait to be told that
+// there must not be more connections: they would wait, and be kept, without bound.
+func (x *endings) behind(app string) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.owed[app] >= x.most
 }
 
 // settle waits until the node has no dialogues and no endings, for as long as a

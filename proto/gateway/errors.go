@@ -20,6 +20,8 @@ var (
 	errTooMany    = earshot.Errorf(earshot.Limited, "too many requests")
 	errStatus     = earshot.Errorf(earshot.Unavailable, "the integration answered a status that is none")
 	errRejected   = &earshot.Error{Code: earshot.Forbidden, Reason: "REJECTED", Text: "the $connect integration said no"}
+	errPanic      = earshot.Errorf(earshot.Internal, "calling it panicked")
+	errStopped    = earshot.Errorf(earshot.Shutdown, "the server is shutting down")
 	errNoBackends = &core.Failure{Kind: core.Misconfigured, Err: errors.New("no backends can be called")}
 )
 

@@ -35,7 +35,7 @@ func (h *handshake) admit(ctx context.Context) (proto.Admission, error) {
 		return proto.Admission{}, h.refuse(http.StatusForbidden, errNoStage)
 	}
 	h.place, h.id, h.route = at, earshot.NewConnID(), at.stage.Route(core.ConnectRoute)
-	if !h.p.waiting.enter(h.app.Slug) {
+	if h.p.endings.behind(h.app.Slug) || !h.p.waiting.enter(h.app.Slug) {
 		return proto.Admission{}, h.refuse(http.StatusTooManyRequests, errTooMany)
 	}
 	defer h.p.waiting.leave(h.app.Slug)
@@ -48,6 +48,9 @@ func (h *handshake) admit(ctx context.Context) (proto.Admission, error) {
 		return proto.Admission{}, err
 	}
 	s := newSession(h, answer)
+	if !h.p.endings.begin() {
+		return proto.Admission{}, h.refuse(http.StatusServiceUnavailable, errStopped)
+	}
 	if err := h.p.endings.keep(ctx, s); err != nil {
 		s.lost()
 		return proto.Admission{}, h.refuse(http.StatusServiceUnavailable, err)

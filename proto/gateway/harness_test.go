@@ -251,6 +251,12 @@ func join(t testing.TB, store *mem.Store, b *backend, apps ...*earshot.App) *nod
 // bare is a node without a port.
 func bare(t testing.TB, store *mem.Store, b *backend, apps ...*earshot.App) *node {
 	t.Helper()
+	return bareAs(t, store, b, func(*gateway.Config, *proto.Deps) {}, apps...)
+}
+
+// bareAs is bare with other settings.
+func bareAs(t testing.TB, store *mem.Store, b *backend, change func(*gateway.Config, *proto.Deps), apps ...*earshot.App) *node {
+	t.Helper()
 	if len(apps) == 0 {
 		apps = []*earshot.App{app(api())}
 	}
@@ -265,9 +271,11 @@ func bare(t testing.TB, store *mem.Store, b *backend, apps ...*earshot.App) *nod
 	if err := n.hub.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	n.protocol = gateway.New(gateway.Config{}, proto.Deps{
+	config, deps := gateway.Config{}, proto.Deps{
 		Hub: n.hub, Apps: d, Records: n.engine, Gateways: b, Log: log, Client: transport.Proxies(nil).Client,
-	})
+	}
+	change(&config, &deps)
+	n.protocol = gateway.New(config, deps)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { n.protocol.Run(ctx) })

@@ -17,8 +17,11 @@ const (
 	deadAfter = 4
 	// watchAgain is how long after a failure the marks are watched again.
 	watchAgain = time.Second
-	// page is how many records are inherited at once.
-	page = 256
+	// page is how many records are read at once, and inherited how many $disconnects
+	// of one node wait at once: so many that an app whose backend does not answer
+	// holds up no other's.
+	page      = 256
+	inherited = 16 << 10
 )
 
 // Run delivers the $disconnects of nodes that died, until the context ends; then
@@ -130,30 +133,34 @@ func (o *orphans) adopt(ctx context.Context, node string) {
 	o.x.p.deps.Log.Warn("the connections of a node that died are told of later", "node", node, "err", err)
 }
 
-// inherit delivers the records of a node, page by page, and then removes its mark.
+// inherit delivers the records of a node, and then removes its mark.
 func (o *orphans) inherit(ctx context.Context, node string) error {
+	places := make(chan struct{}, inherited) // holds one for each that waits
 	var after hub.Key
 	for more := true; more; {
 		records, next, err := o.x.records.List(ctx, hub.Key{recordKind, node}, after, page)
 		if err != nil {
 			return err
 		}
-		if err := o.deliver(ctx, records); err != nil {
+		if err := o.deliver(ctx, records, places); err != nil {
 			return err
 		}
 		if more = next && len(records) > 0; more {
 			after = records[len(records)-1].Key
 		}
 	}
+	for range inherited {
+		if err := take(ctx, places); err != nil {
+			return err
+		}
+	}
 	return o.x.records.Delete(ctx, hub.Key{markKind, node}, hub.AnyRevision)
 }
 
-// deliver tells of the ends of connections, and waits until that is done.
-func (o *orphans) deliver(ctx context.Context, records []hub.Record) error {
-	done := make(chan struct{}, len(records))
-	count := 0
+// deliver has the ends of connections told, of each as soon as it has a place.
+func (o *orphans) deliver(ctx context.Context, records []hub.Record, places chan struct{}) error {
 	for _, r := range records {
-		e := &ending{key: r.Key, done: func() { done <- struct{}{} }}
+		e := &ending{key: r.Key, done: func() { <-places }}
 		if err := json.Unmarshal(r.Data, &e.record); err != nil {
 			o.x.p.deps.Log.Error("the record of a connection cannot be read", "err", err)
 			continue
@@ -161,15 +168,20 @@ func (o *orphans) deliver(ctx context.Context, records []hub.Record) error {
 		if e.noted = e.Code != 0; !e.noted {
 			e.Code, e.Reason = closeAbnormal, reasonAbnormal
 		}
-		count++
+		if err := take(ctx, places); err != nil {
+			return err
+		}
 		o.x.add(e)
 	}
-	for range count {
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 	return nil
+}
+
+// take waits for a place.
+func take(ctx context.Context, places chan struct{}) error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }

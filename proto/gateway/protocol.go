@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -18,11 +19,17 @@ type Config struct {
 	// node; by default 4096, of which one app may have a quarter. Who comes then is
 	// answered 429.
 	Handshakes int `toml:"handshakes"`
+	// Ends is how many ends of connections of one app may wait until its backend has
+	// been told, on this node; by default 65536. While as many do, its clients are
+	// answered 429.
+	Ends int `toml:"ends"`
 }
 
 const (
 	// handshakes is the default of Config.Handshakes.
 	handshakes = 4096
+	// ends is that of Config.Ends.
+	ends = 64 << 10
 	// admitTime is how long a handshake may take: an authorizer and an integration
 	// after one another, and what lies between.
 	admitTime = 45 * time.Second
@@ -73,13 +80,16 @@ func New(c Config, deps proto.Deps) *Protocol {
 	if c.Handshakes <= 0 {
 		c.Handshakes = handshakes
 	}
+	if c.Ends <= 0 {
+		c.Ends = ends
+	}
 	p := &Protocol{
 		deps: deps, book: newBook(deps.Log), waiting: newWaiting(c.Handshakes),
 		plain:     &hub.Encoding{Name: "gateway", Render: renderPlain},
 		wrapped:   &hub.Encoding{Name: "gateway envelope", Render: renderWrapped},
 		throttles: core.NewThrottles(), sessions: map[earshot.ConnID]*session{},
 	}
-	p.endings = newEndings(p)
+	p.endings = newEndings(p, c.Ends)
 	deps.Hub.Serve(callKind, p.called)
 	return p
 }
@@ -162,8 +172,15 @@ func (p *Protocol) leave(s *session) {
 // newID draws the id of a request or a message, in the form of a connection's (4.2).
 func newID() string { return earshot.NewConnID().String() }
 
-// integrate calls the integration of the event's route.
-func (p *Protocol) integrate(ctx context.Context, a *earshot.App, e *core.Event) (*core.Answer, error) {
+// integrate calls the integration of the event's route. If that panics it has failed,
+// and nobody else notices.
+func (p *Protocol) integrate(ctx context.Context, a *earshot.App, e *core.Event) (answer *core.Answer, err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			p.deps.Log.Error("panic", "doing", "calling an integration", "app", a.Slug, "panic", x, "stack", string(debug.Stack()))
+			answer, err = nil, &core.Failure{Kind: core.Raised, Err: errPanic}
+		}
+	}()
 	if p.deps.Gateways == nil {
 		return nil, errNoBackends
 	}

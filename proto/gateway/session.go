@@ -32,8 +32,9 @@ type session struct {
 }
 
 func newSession(h *handshake, answer *core.Answer) *session {
+	who := h.conn // of its own, so that the request is not kept with it
 	s := &session{
-		p: h.p, who: &h.conn, slug: h.app.Slug, api: h.stage.API.ID, stage: h.stage.Name, app: h.app, at: h.stage, active: h.begun,
+		p: h.p, who: &who, slug: h.app.Slug, api: h.stage.API.ID, stage: h.stage.Name, app: h.app, at: h.stage, active: h.begun,
 	}
 	for _, channel := range answer.Join {
 		s.joins = append(s.joins, join{channel: channel, envelope: answer.Envelope})
@@ -47,7 +48,6 @@ func (s *session) begin(c *hub.Conn) {
 	s.mu.Lock()
 	s.active = time.Now()
 	s.mu.Unlock()
-	s.p.endings.begin()
 	s.p.enter(s)
 	s.timer = c.Shard().NewTimer(s.tick)
 	s.tick()
@@ -174,7 +174,7 @@ func (s *session) Close(end hub.End) {
 }
 
 // lost ends what was let in, but never opened.
-func (s *session) lost() { s.p.endings.add(s.ending(closeAbnormal, reasonAbnormal)) }
+func (s *session) lost() { s.p.endings.end(s.ending(closeAbnormal, reasonAbnormal)) }
 
 // say sends the client a frame of the gateway's or the integration's.
 func (s *session) say(f *hub.Frame) {

@@ -1,0 +1,180 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"weak"
+
+	"github.com/earshot-io/earshot"
+	core "github.com/earshot-io/earshot/gateway"
+	"github.com/earshot-io/earshot/hub"
+	"github.com/earshot-io/earshot/proto"
+	"github.com/earshot-io/earshot/proto/gateway"
+)
+
+// TestIdleConnectionForgetsItsHandshake: an open connection keeps what events say of
+// it, and not the request that it came by, whose headers may have 16 KB.
+func TestIdleConnectionForgetsItsHandshake(t *testing.T) {
+	n := bareNode(t)
+	r := newRequest("/prod")
+	came := weak.Make(r)
+	w, err := n.openBy(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.forget()
+	runtime.GC()
+	runtime.GC()
+	if came.Value() != nil {
+		t.Error("the request is kept for as long as the connection is open")
+	}
+	runtime.KeepAlive(w)
+}
+
+// forget forgets the events that came.
+func (b *backend) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.events = nil
+}
+
+// TestPanics: what panics for one client is a failure of its own.
+func TestPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := bareNode(t)
+		bad, good := n.connect("/prod"), n.connect("/prod")
+		n.answers(func(_ context.Context, e *core.Event) (*core.Answer, error) {
+			if e.Conn.ID == bad.conn.ID().String() {
+				panic("so says the test")
+			}
+			return nil, nil
+		})
+		bad.say(`{"action":"echo"}`)
+		synctest.Wait()
+		bad.mu.Lock()
+		text := strings.Join(bad.frames, "")
+		bad.mu.Unlock()
+		if !strings.HasPrefix(text, `{"message": "Internal server error"`) {
+			t.Errorf("the client heard %q", text)
+		}
+		good.say(`{"action":"echo"}`)
+		good.hears(`{"action":"echo"}`)
+		bad.conn.Ended(hub.End{Peer: true})
+		time.Sleep(time.Hour)
+		if s := n.protocol.Stats(); s.GivenUp != 1 || s.Waiting != 0 {
+			t.Errorf("the figures are %+v", s)
+		}
+	})
+}
+
+// TestEndsAreBounded: while too many ends of an app's connections wait to be told,
+// its clients wait too, and nobody else's.
+func TestEndsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		other := &earshot.App{Slug: "other", Gateways: []earshot.Gateway{api(func(g *earshot.Gateway) { g.ID = "def456" })}}
+		n := bareAs(t, newStore(), newBackend(), func(c *gateway.Config, _ *proto.Deps) { c.Ends = 3 }, app(api()), other)
+		hangs := make(chan struct{})
+		n.answers(func(_ context.Context, e *core.Event) (*core.Answer, error) {
+			if e.Type == core.Disconnect {
+				<-hangs
+			}
+			return nil, nil
+		})
+		for range 3 {
+			n.connect("/prod").conn.Ended(hub.End{Peer: true})
+		}
+		var refused *proto.Refusal
+		if _, err := n.open("/prod"); !errors.As(err, &refused) || refused.Status != http.StatusTooManyRequests {
+			t.Errorf("one more was answered %v", err)
+		}
+		n.connect("/other/prod")
+		close(hangs)
+		synctest.Wait()
+		n.connect("/prod")
+	})
+}
+
+// slowRecords writes no connection's record before it may.
+type slowRecords struct {
+	hub.Records
+	may chan struct{}
+}
+
+func (r *slowRecords) Put(ctx context.Context, key hub.Key, data []byte, revision uint64, ttl time.Duration) (uint64, error) {
+	if key[0] == "disconnect" {
+		<-r.may
+	}
+	return r.Records.Put(ctx, key, data, revision, ttl)
+}
+
+// TestStopDuringHandshake: a record that is written while the server stops is found
+// by the next.
+func TestStopDuringHandshake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, may := newStore(), make(chan struct{})
+		n := bareAs(t, store, newBackend(), func(_ *gateway.Config, d *proto.Deps) { d.Records = &slowRecords{d.Records, may} })
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			if yes, err := n.protocol.Admit(context.Background(), &proto.Request{HTTP: newRequest("/prod")}); err == nil {
+				yes.Lost()
+			}
+		}()
+		synctest.Wait()
+		n.stop()
+		close(may)
+		<-over
+		if err := n.engine.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		next := bare(t, store, newBackend())
+		next.waitFor(t, core.Disconnect, 1, time.Minute)
+		synctest.Wait()
+		next.noRecords()
+	})
+}
+
+// TestDeadNodeWithDeadBackend: of a node that died, the ends that no backend wants to
+// hear hold up nobody else's.
+func TestDeadNodeWithDeadBackend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		other := &earshot.App{Slug: "other", Gateways: []earshot.Gateway{api(func(g *earshot.Gateway) { g.ID = "def456" })}}
+		store := newStore()
+		first := bare(t, store, newBackend(), app(api()), other)
+		const dead, alive = 1000, 20 // in four pages, without an order
+		for range dead {
+			first.connect("/prod")
+		}
+		for range alive {
+			first.connect("/other/prod")
+		}
+		first.engine.Cut()
+		b := newBackend()
+		told := make(chan struct{}, alive)
+		b.answers(func(_ context.Context, e *core.Event) (*core.Answer, error) {
+			if e.Stage.API.ID == "abc123" {
+				return nil, fails(core.Unreachable)
+			}
+			told <- struct{}{}
+			return nil, nil
+		})
+		second := bare(t, store, b, app(api()), other)
+		soon := time.After(time.Minute)
+		for i := range alive {
+			select {
+			case <-told:
+			case <-soon:
+				t.Fatalf("%d of %d were told of", i, alive)
+			}
+		}
+		time.Sleep(time.Hour)
+		second.noRecords()
+		first.engine.Restore()
+	})
+}
