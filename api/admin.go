@@ -173,6 +173,9 @@ func (a *API) updateApp(w http.ResponseWriter, r *http.Request, by tenant.Actor)
 		return err
 	}
 	app, err := a.tenants.Update(r.Context(), by, r.PathValue("slug"), &c, rev)
+	if by.Role != auth.RoleOperator {
+		err = forOwner(err)
+	}
 	if err == nil {
 		write(w, http.StatusOK, map[string]any{"app": app.Public()})
 	}

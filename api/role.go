@@ -20,6 +20,8 @@ var (
 		Code: earshot.Forbidden, Reason: "OPERATOR_ONLY",
 		Text: "an owner may change name, origins, audience, issuer, expiryCloses, channels, requireTls, keySigned, replay and keys; all else is the operator's alone",
 	}
+	// errTaken does not say whose it is.
+	errTaken = &earshot.Error{Code: earshot.Conflict, Reason: "TAKEN", Text: "another app has a key of one of these ids"}
 	errNoApp = &earshot.Error{Code: earshot.NotFound, Reason: "APP_NOT_FOUND", Text: "there is no such app"}
 )
 
@@ -97,6 +99,14 @@ func ownersMay(c *tenant.Change) error {
 		return errOwnersChange
 	}
 	return nil
+}
+
+// forOwner is an error that an owner is told: nothing of apps that are not his.
+func forOwner(err error) error {
+	if err != nil && earshot.AsError(err).Reason == errTaken.Reason {
+		return errTaken
+	}
+	return err
 }
 
 // me says who asks.

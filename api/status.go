@@ -99,7 +99,7 @@ func retryAfter(d time.Duration) string {
 
 // write answers with JSON. If the client has gone there is nobody to tell.
 func write(w http.ResponseWriter, code int, v any) {
-	body, err := json.Marshal(v)
+	body, err := json.Marshal(v, json.Deterministic(true))
 	if err != nil {
 		code, body = http.StatusInternalServerError, []byte(`{"error":{"code":"INTERNAL","message":"internal"}}`)
 	}

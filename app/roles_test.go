@@ -69,6 +69,7 @@ var rights = []struct {
 	{"PATCH /admin/apps/{slug}", "/admin/apps/%s", `{"origins":["https://a.example"],"audience":"a","issuer":"i","expiryCloses":true}`, cell{200, "a.example", ""}, cell{200, "a.example", ""}, none},
 	{"PATCH /admin/apps/{slug}", "/admin/apps/%s", `{"channels":[{"match":"*","live":true}],"requireTls":false,"keySigned":false,"replay":{}}`, cell{200, `"live":true`, ""}, cell{200, `"live":true`, ""}, none},
 	{"PATCH /admin/apps/{slug}", "/admin/apps/%s", `{"addAccessKeys":[{"id":"AK%[1]s","secret":"0123456789012345678901234567890123456789"}]}`, cell{200, "AK%s", "0123456789"}, cell{200, "AK%s", "0123456789"}, none},
+	{"PATCH /admin/apps/{slug}", "/admin/apps/%s", `{"addAccessKeys":[{"id":"AKthird","secret":"0123456789012345678901234567890123456789"}]}`, cell{409, "third", ""}, cell{409, "TAKEN", "third"}, none},
 	{"PATCH /admin/apps/{slug}", "/admin/apps/%s", `{"removeKeys":["AK%[1]s"]}`, cell{200, "%s", "AK%s"}, cell{200, "%s", "AK%s"}, none},
 	{"PATCH /admin/apps/{slug}", "/admin/apps/%s", `{"active":true}`, cell{200, "%s", ""}, forbidden, none},
 	{"PATCH /admin/apps/{slug}", "/admin/apps/%s", `{"hosts":["%[1]s.example"]}`, cell{200, "%s.example", ""}, forbidden, none},
@@ -108,6 +109,9 @@ func TestRights(t *testing.T) {
 		if status, text := admin(t, a, http.MethodPost, "/admin/apps", body); status != http.StatusCreated {
 			t.Fatal(status, text)
 		}
+	}
+	if status, text := admin(t, a, http.MethodPost, "/admin/apps", `{"slug":"third","accessKeys":[{"id":"AKthird","secret":"0123456789012345678901234567890123456789"}]}`); status != http.StatusCreated {
+		t.Fatal(status, text)
 	}
 	soon(t, "eve's app is hers", func() bool {
 		_, text := as(t, a, eve, http.MethodGet, "/admin/apps", "")
