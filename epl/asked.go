@@ -88,6 +88,8 @@ func (c *asked) readName(v jsontext.Value) {
 		c.wrong["name"] = []string{tooLong}
 	case n < leastName:
 		c.wrong["name"] = []string{tooShort}
+	case !tenant.ValidName(c.name):
+		c.wrong["name"] = []string{isInvalid}
 	}
 }
 

@@ -3,6 +3,7 @@ package tenant
 import (
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/earshot-io/earshot"
@@ -46,8 +47,8 @@ func (a *App) check() error {
 		return err
 	}
 	switch {
-	case strings.TrimSpace(a.Name) == "" || len(a.Name) > MaxName || uniseg.GraphemeClusterCount(a.Name) > maxName || !utf8.ValidString(a.Name):
-		return invalid("NAME", "a name has 1 to 255 characters")
+	case !ValidName(a.Name):
+		return invalid("NAME", "a name has 1 to 255 characters, all in one line")
 	case !ValidKey(a.Key):
 		return invalid("KEY", "a key has 1 to 64 letters, digits, - and _")
 	case max(len(a.Hosts), len(a.Origins), len(a.Channels), len(a.Owners)) > maxList:
@@ -93,6 +94,16 @@ func (a *App) checkUse() error {
 		return invalid("REPLAY", "replay has a size from 1 to 1000 and seconds from 1 to 604800, which is a week")
 	}
 	return nil
+}
+
+// ValidName reports whether an app can be called so: 1 to 255 characters, none of
+// which ends a line or controls what shows it. An owner chooses the name, and the
+// operator has it on his terminal.
+func ValidName(s string) bool {
+	if strings.TrimSpace(s) == "" || len(s) > MaxName || uniseg.GraphemeClusterCount(s) > maxName || !utf8.ValidString(s) {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) })
 }
 
 // ValidKey reports whether an app's key can be so: 1 to 64 letters, digits, - and

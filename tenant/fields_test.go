@@ -57,6 +57,7 @@ func TestBuilt(t *testing.T) {
 func TestFieldsRefused(t *testing.T) {
 	on(t, func(t *testing.T, one, _ *node, _ *mem.Store) {
 		for reason, change := range map[string]func(*tenant.App){
+			"NAME":     func(a *tenant.App) { a.Name = "shop\x1b[2J" },
 			"KEY":      func(a *tenant.App) { a.Key = "a:b" },
 			"OWNER":    func(a *tenant.App) { a.Owners = []string{"a:b"} },
 			"LIMITS":   func(a *tenant.App) { a.Limits = &tenant.Limits{ServerRate: -1} },
