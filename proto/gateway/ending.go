@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/auth"
 	core "github.com/earshot-io/earshot/gateway"
 	"github.com/earshot-io/earshot/hub"
 	"github.com/go-json-experiment/json"
@@ -31,6 +32,7 @@ const (
 // node is gone. Code is 0 while it is open.
 type record struct {
 	App   string          `json:"app"`
+	AppID int64           `json:"appId,omitzero"` // earshot.App.ID
 	API   string          `json:"api"`
 	Stage string          `json:"stage"`
 	Conn  core.Connection `json:"conn"`
@@ -144,7 +146,7 @@ func (x *endings) store(ctx context.Context, e *ending) error {
 
 // ending is the $disconnect of the connection.
 func (s *session) ending(code int, reason string) *ending {
-	e := &ending{record: record{App: s.slug, API: s.api, Stage: s.stage, Conn: *s.who, Code: code, Reason: reason}}
+	e := &ending{record: record{App: s.slug, AppID: s.appID, API: s.api, Stage: s.stage, Conn: *s.who, Code: code, Reason: reason}}
 	if s.kept {
 		e.key = hub.Key{recordKind, s.p.deps.Hub.Node(), s.who.ID}
 	}
@@ -249,10 +251,21 @@ func (x *endings) deliver(e *ending) {
 	}
 }
 
+// app is the one that the connection was of, whatever it is called by now; nil if it
+// is gone, be it that another one has its slug and an API of the same id.
+func (e *ending) app(d *auth.Directory) *earshot.App {
+	switch a, _ := d.ByGateway(e.API); {
+	case a == nil || a.ID != e.AppID || a.ID == 0 && a.Slug != e.App:
+		return nil
+	default:
+		return a
+	}
+}
+
 // tell calls the integration. There is nothing to call if the app, the API, its
 // stage or its route was removed: nobody is told then, and nothing is wrong.
 func (x *endings) tell(e *ending) (told bool, err error) {
-	app := x.p.deps.Apps.BySlug(e.App)
+	app := e.app(x.p.deps.Apps)
 	api := x.p.book.of(app).api(e.API)
 	if api == nil {
 		return false, nil

@@ -178,3 +178,41 @@ func TestDeadNodeWithDeadBackend(t *testing.T) {
 		first.engine.Restore()
 	})
 }
+
+// TestEndOfAnotherApp: an app that has got the slug and the API's id of one that was
+// deleted is told nothing of that one's connections; one that was renamed is.
+func TestEndOfAnotherApp(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		next *earshot.App
+		want int // tries after the change
+	}{
+		{"made again", &earshot.App{Slug: "main", ID: 2, Gateways: []earshot.Gateway{api()}}, 0},
+		{"renamed", &earshot.App{Slug: "renamed", ID: 1, Gateways: []earshot.Gateway{api()}}, 1},
+		{"another's API", &earshot.App{Slug: "renamed", ID: 3, Gateways: []earshot.Gateway{api()}}, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				first := app(api())
+				first.ID = 1
+				n := bare(t, newStore(), newBackend(), first)
+				n.answers(func(context.Context, *core.Event) (*core.Answer, error) {
+					if n.count(core.Disconnect) == 1 {
+						return nil, fails(core.Unreachable)
+					}
+					return nil, nil
+				})
+				n.connect("/prod").conn.Ended(hub.End{Peer: true})
+				synctest.Wait()
+				if refused := n.apps.Replace([]*earshot.App{test.next}); len(refused) > 0 {
+					t.Fatal(refused[0].Err)
+				}
+				time.Sleep(time.Hour)
+				if got := n.count(core.Disconnect) - 1; got != test.want {
+					t.Errorf("told %d times, want %d", got, test.want)
+				}
+				n.noRecords()
+			})
+		})
+	}
+}

@@ -15,8 +15,9 @@ type session struct {
 	p    *Protocol
 	conn *hub.Conn // nil before it opens
 	who  *core.Connection
-	// slug, api and stage name where it is.
+	// slug, api and stage name where it is; appID is the app's number.
 	slug, api, stage string
+	appID            int64
 	joins            []join
 	// kept says that a record is kept of it, for its $disconnect.
 	kept  bool
@@ -34,7 +35,7 @@ type session struct {
 func newSession(h *handshake, answer *core.Answer) *session {
 	who := h.conn // of its own, so that the request is not kept with it
 	s := &session{
-		p: h.p, who: &who, slug: h.app.Slug, api: h.stage.API.ID, stage: h.stage.Name, app: h.app, at: h.stage, active: h.begun,
+		p: h.p, who: &who, slug: h.app.Slug, appID: h.app.ID, api: h.stage.API.ID, stage: h.stage.Name, app: h.app, at: h.stage, active: h.begun,
 	}
 	for _, channel := range answer.Join {
 		s.joins = append(s.joins, join{channel: channel, envelope: answer.Envelope})
