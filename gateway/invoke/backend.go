@@ -133,13 +133,16 @@ func (c *call) run(ctx context.Context, kind string, do func(context.Context) er
 		f.fail(gateway.Overloaded)
 		return &gateway.Failure{Kind: gateway.Overloaded, Err: err}
 	}
-	begun := time.Now()
+	begun, shown := time.Now(), unsaid
 	limited, cancel := context.WithTimeoutCause(ctx, c.timeout, errTooLate)
+	defer func() { // also if it panics
+		cancel()
+		c.b.held.give(c.app.Slug, c.held)
+		f.took(time.Since(begun))
+		pass.leave(shown, time.Now())
+	}()
 	err = do(limited)
-	cancel()
-	c.b.held.give(c.app.Slug, c.held)
-	f.took(time.Since(begun))
-	pass.leave(outcomeOf(ctx, err), time.Now())
+	shown = outcomeOf(ctx, err)
 	if err == nil {
 		return nil
 	}

@@ -222,3 +222,24 @@ func TestLanesAreForgotten(t *testing.T) {
 		t.Error("what failed long ago is remembered")
 	}
 }
+
+// TestPanicLeavesItsLane: a call that panics makes room for the next.
+func TestPanicLeavesItsLane(t *testing.T) {
+	calls := 0
+	r := newRig(t, Config{Functions: hosted{invoke: func(context.Context, *earshot.App, string, []byte) ([]byte, error) {
+		if calls++; calls == 1 {
+			panic("so says the test")
+		}
+		return []byte(`{"statusCode":200}`), nil
+	}}}, setup{integration: earshot.GatewayIntegration{Type: earshot.AWSProxy, URI: "f", Concurrency: 1}})
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("nothing panicked")
+			}
+		}()
+		_, _ = r.integrate("$default")
+	}()
+	_, err := r.integrate("$default")
+	wantKind(t, err, 0)
+}
