@@ -84,7 +84,8 @@
 // server that stops delivers for five seconds and leaves the rest to the next. 32
 // are delivered at once for each API. While 65,536 of an app wait on a node
 // (Config.Ends), since its backend is slower than its clients come and go, it takes
-// no more clients there: they are answered 429.
+// no more clients there: they are answered 429. So they are while 64 MiB of messages
+// wait whose connections have ended.
 //
 // # Limits
 //

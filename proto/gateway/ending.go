@@ -22,6 +22,9 @@ const (
 	maxTries  = 12
 	maxRaised = 3
 	maxPause  = time.Minute
+	// maxLate is how many bytes of messages of ended connections an app may have
+	// waiting before its clients wait.
+	maxLate = 64 << 20
 	// grace is for how long a server that stops goes on delivering.
 	grace = 5 * time.Second
 	// storeTime bounds one write of a record.
@@ -70,6 +73,7 @@ type endings struct {
 	marked  bool
 	open    map[*ending]struct{} // all that are not done
 	owed    map[string]int       // how many of them are of each app
+	late    map[string]int       // the bytes of messages whose connection has ended, by app
 	queues  map[string]*queue
 	news    chan struct{} // one was done
 }
@@ -81,7 +85,7 @@ type queue struct {
 }
 
 func newEndings(p *Protocol, most int) *endings {
-	x := &endings{p: p, most: most, records: p.deps.Records, open: map[*ending]struct{}{}, owed: map[string]int{}, queues: map[string]*queue{}, news: make(chan struct{}, 1)}
+	x := &endings{p: p, most: most, records: p.deps.Records, open: map[*ending]struct{}{}, owed: map[string]int{}, late: map[string]int{}, queues: map[string]*queue{}, news: make(chan struct{}, 1)}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	return x
 }
@@ -334,12 +338,26 @@ func (x *endings) finish(e *ending) {
 	}
 }
 
-// behind reports whether so many ends of an app's connections wait to be told that
-// there must not be more connections: they would wait, and be kept, without bound.
+// behind reports whether so much of an app's connections that have ended is kept that
+// there must not be more connections: ends that wait to be told, and messages that wait
+// for their turn. No limit of connections counts them any more.
 func (x *endings) behind(app string) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.owed[app] >= x.most
+	return x.owed[app] >= x.most || x.late[app] >= maxLate
+}
+
+// linger counts messages that wait though their connection has ended, and n less than
+// 0 those that do so no more.
+func (x *endings) linger(app string, n int) {
+	if n == 0 {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.late[app] += n; x.late[app] == 0 {
+		delete(x.late, app)
+	}
 }
 
 // settle waits until the node has no dialogues and no endings, for as long as a

@@ -216,3 +216,40 @@ func TestEndOfAnotherApp(t *testing.T) {
 		})
 	}
 }
+
+// TestLateMessagesAreBounded: who sends much, leaves and comes again cannot have more
+// kept than connections could; what was sent is worked on all the same.
+func TestLateMessagesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := bareNode(t)
+		hangs := make(chan struct{})
+		n.answers(func(_ context.Context, e *core.Event) (*core.Answer, error) {
+			if e.Type == core.Message {
+				<-hangs
+			}
+			return nil, nil
+		})
+		data := []byte(`{"action":"push","pad":"` + strings.Repeat("x", 120<<10) + `"}`)
+		came := 0
+		for ; came < 1000; came++ {
+			w, err := n.open("/prod")
+			if err != nil {
+				break
+			}
+			for range 3 { // one is worked on, and two wait
+				w.conn.Receive(hub.Input{Data: data})
+			}
+			synctest.Wait()
+			w.conn.Ended(hub.End{Peer: true})
+		}
+		if most := 64<<20/(2*len(data)) + 1; came != most {
+			t.Errorf("%d came, want %d", came, most)
+		}
+		close(hangs)
+		synctest.Wait()
+		if got := n.count(core.Message); got != 3*came {
+			t.Errorf("%d messages of %d were worked on", got, 3*came)
+		}
+		n.connect("/prod")
+	})
+}

@@ -171,7 +171,12 @@ func (s *session) Close(end hub.End) {
 	s.timer.Stop()
 	s.p.leave(s)
 	code, reason := ended(end)
-	s.turns.end(func() { s.p.endings.end(s.ending(code, reason)) })
+	kept := s.turns.kept()
+	s.p.endings.linger(s.slug, kept)
+	s.turns.end(func() {
+		s.p.endings.linger(s.slug, -kept)
+		s.p.endings.end(s.ending(code, reason))
+	})
 }
 
 // lost ends what was let in, but never opened.

@@ -106,6 +106,13 @@ func (t *turns) next() (m message, ok bool, last func()) {
 	return m, true, nil
 }
 
+// kept returns how many bytes wait.
+func (t *turns) kept() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.bytes
+}
+
 // end says that no more messages come; last follows the last of them.
 func (t *turns) end(last func()) {
 	t.mu.Lock()
