@@ -16,8 +16,9 @@
 // given up takes nothing; frames whose answer is lost on the wire are lost, since
 // no client of this kind acknowledges them: it resumes, if its protocol can.
 //
-// A session that is not polled for the window ends as earshot.Timeout. The
-// farewell of a session that we end waits for the next poll, for as long.
+// A session that is not polled for the window ends as earshot.Timeout, and sooner
+// where a new one needs its place: of those that nobody polls now, for a second at
+// least, the one that has rested longest. The farewell of a session that we end waits for the next poll, for as long.
 //
 // # Limits
 //

@@ -370,6 +370,52 @@ func TestPlaces(t *testing.T) {
 	})
 }
 
+// TestLeftSessions: who opens sessions and leaves them keeps nobody out who polls,
+// and ends nobody who does.
+func TestLeftSessions(t *testing.T) {
+	inBubble(t, longpoll.Config{MaxSessions: 3}, func(b *bench) {
+		open := func() (*longpoll.Session, error) {
+			return b.server.Open(b.Context(), &proto.Request{HTTP: httptest.NewRequest(http.MethodGet, "/", nil)})
+		}
+		waits, comes, left := b.open("/"), b.open("/"), b.open("/")
+		for _, s := range []*longpoll.Session{waits, comes, left} {
+			b.hears(s, "hello")
+		}
+		answered := make(chan error, 1)
+		go func() {
+			_, err := waits.Poll(b.Context(), 10*time.Second)
+			answered <- err
+		}()
+		for range 4 {
+			time.Sleep(500 * time.Millisecond)
+			b.hears(comes, "")
+		}
+		for range 3 { // the one that was left, and then those that are
+			s, err := open()
+			if err != nil {
+				b.Fatal(err)
+			}
+			if end := <-b.echo.ends; earshot.CodeOf(end.Err) != earshot.Timeout {
+				b.Errorf("ended as %+v", end)
+			}
+			if _, err := left.Poll(b.Context(), 0); earshot.CodeOf(err) != earshot.NotFound {
+				b.Errorf("who did not poll has his place: %v", err)
+			}
+			if _, err := open(); earshot.CodeOf(err) != earshot.Limited {
+				b.Errorf("with three that count: %v", err)
+			}
+			b.hears(comes, "")
+			left = s
+			time.Sleep(900 * time.Millisecond)
+			b.hears(comes, "")
+			time.Sleep(200 * time.Millisecond)
+		}
+		if err := <-answered; err != nil {
+			b.Errorf("who polled all the time: %v", err)
+		}
+	})
+}
+
 func TestRefusals(t *testing.T) {
 	inBubble(t, longpoll.Config{MaxSessions: 1}, func(b *bench) {
 		open := func(path string) error {

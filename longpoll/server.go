@@ -1,6 +1,7 @@
 package longpoll
 
 import (
+	"container/list"
 	"context"
 	"net/netip"
 	"sync"
@@ -17,7 +18,8 @@ type Config struct {
 	// Window is how long a session may be without a poll; 15 s by default.
 	Window time.Duration
 	// MaxSessions is how many sessions there may be at once, since they cost
-	// their clients nothing; 10,000 by default.
+	// their clients nothing; 10,000 by default. One that nobody has polled for a
+	// second gives its place to a new one where there is no other.
 	MaxSessions int
 	// BatchBytes is how much one poll takes, at least one frame; 1 MiB by default.
 	BatchBytes int
@@ -37,7 +39,8 @@ type Server struct {
 
 	mu       sync.Mutex
 	sessions map[earshot.ConnID]*Session
-	places   int // sessions, and those that are being opened
+	resting  list.List // the sessions that nobody polls now, the longest first
+	places   int       // sessions, and those that are being opened
 	closed   bool
 	open     sync.WaitGroup // one for each place
 }
@@ -62,12 +65,12 @@ func New(h *hub.Hub, p proto.Protocol, c Config) *Server {
 // Shutdown. A protocol that refuses in its own frames gets a session: the first
 // poll is answered with its farewell.
 func (s *Server) Open(ctx context.Context, r *proto.Request) (*Session, error) {
-	if err := s.take(); err != nil {
-		return nil, err
-	}
 	place, err := s.enter(r.Remote)
 	if err != nil {
-		s.free(earshot.ConnID{})
+		return nil, err
+	}
+	if err := s.take(); err != nil {
+		place.Leave()
 		return nil, err
 	}
 	sess, err := s.begin(ctx, r, place)
@@ -93,25 +96,69 @@ type nowhere struct{}
 func (nowhere) Known(string, string) error { return nil }
 func (nowhere) Leave()                     {}
 
-// take takes a place for a session.
+// spared is how long a session is safe that nobody polls: a client has to come with
+// its next request first.
+const spared = time.Second
+
+// take takes a place for a session. Where there is none the session ends that
+// nobody has polled for longest: who opens sessions and leaves them, which is for
+// nothing, must not keep out those who poll.
 func (s *Server) take() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	var ends *Session
 	switch {
 	case s.closed:
+		s.mu.Unlock()
 		return earshot.Errorf(earshot.Shutdown, "the server is shutting down")
 	case s.places >= s.config.MaxSessions:
-		return &earshot.Error{Code: earshot.Limited, Text: "too many long-poll sessions", RetryAfter: s.config.Window}
+		if ends = s.longest(); ends == nil {
+			s.mu.Unlock()
+			return &earshot.Error{Code: earshot.Limited, Text: "too many long-poll sessions", RetryAfter: s.config.Window}
+		}
 	}
-	s.places++
+	s.places++ // one too many until the other has ended
 	s.open.Add(1)
+	s.mu.Unlock()
+	if ends != nil {
+		ends.drop()
+	}
 	return nil
+}
+
+// longest takes the session that rests for longest from those that rest; nil if
+// none does for long. It is called with mu held.
+func (s *Server) longest() *Session {
+	first := s.resting.Front()
+	if first == nil || time.Since(first.Value.(*Session).since) < spared {
+		return nil
+	}
+	sess := first.Value.(*Session)
+	s.wakes(sess)
+	return sess
+}
+
+// rests notes that nobody polls a session any more. It is called with mu held.
+func (s *Server) rests(sess *Session) {
+	if s.sessions[sess.conn.ID()] == sess && sess.resting == nil {
+		sess.resting, sess.since = s.resting.PushBack(sess), time.Now()
+	}
+}
+
+// wakes undoes rests. It is called with mu held.
+func (s *Server) wakes(sess *Session) {
+	if sess.resting != nil {
+		s.resting.Remove(sess.resting)
+		sess.resting = nil
+	}
 }
 
 // free gives a place back, and forgets the session that had it.
 func (s *Server) free(id earshot.ConnID) {
 	s.mu.Lock()
-	delete(s.sessions, id)
+	if sess := s.sessions[id]; sess != nil {
+		s.wakes(sess)
+		delete(s.sessions, id)
+	}
 	s.places--
 	s.mu.Unlock()
 	s.open.Done()
@@ -160,6 +207,7 @@ func (s *Server) begin(ctx context.Context, r *proto.Request, place proto.Place)
 func (s *Server) keep(sess *Session) {
 	s.mu.Lock()
 	s.sessions[sess.conn.ID()] = sess
+	s.rests(sess)
 	closed := s.closed
 	s.mu.Unlock()
 	sess.window.Reset(s.config.Window)

@@ -1,6 +1,7 @@
 package longpoll
 
 import (
+	"container/list"
 	"context"
 	"net/http"
 	"time"
@@ -20,6 +21,11 @@ type Session struct {
 	place  proto.Place
 	// receiving is held by who hands over messages, or ends the connection.
 	receiving chan struct{}
+
+	// The server's lock guards these, which say since when nobody polls.
+
+	resting *list.Element // nil while somebody does
+	since   time.Time
 
 	// The shard's lock guards what follows.
 
@@ -86,6 +92,9 @@ func (s *Session) begin(p *poll) bool {
 		close(s.poll.replaced)
 	}
 	s.poll = p
+	s.server.mu.Lock() // the shard's is held before it, never behind it
+	s.server.wakes(s)
+	s.server.mu.Unlock()
 	s.window.StopLocked()
 	s.wake()
 	return true
@@ -102,6 +111,9 @@ func (s *Session) finish(ctx context.Context, p *poll) (Batch, error) {
 	if s.over {
 		return Batch{}, errGone
 	}
+	s.server.mu.Lock()
+	s.server.rests(s)
+	s.server.mu.Unlock()
 	s.window.ResetLocked(s.server.config.Window)
 	if ctx.Err() != nil {
 		return Batch{}, context.Cause(ctx)
@@ -209,6 +221,11 @@ func (s *Session) unpolled() {
 	if polled {
 		return // it came while the timer fired
 	}
+	s.drop()
+}
+
+// drop ends the session because nobody polls it.
+func (s *Session) drop() {
 	s.conn.Close(&earshot.Error{Code: earshot.Timeout, Text: "the client did not poll"})
 	s.abandon()
 }
