@@ -171,7 +171,7 @@ func (a *API) authenticate(r *http.Request) (*earshot.App, error) {
 	if app == nil {
 		return nil, &earshot.Error{Code: earshot.Unauthenticated, Reason: "KEY_UNKNOWN", Text: "the publish key is not known"}
 	}
-	if named := a.apps.ByHost(r.Host); named != nil && named != app {
+	if named := a.apps.ByHost(r.Host); named != nil && named.Slug != app.Slug {
 		return nil, &earshot.Error{Code: earshot.Forbidden, Reason: "KEY_OF_OTHER_APP", Text: "the publish key is not of the app that this host belongs to"}
 	}
 	if err := a.ready(); err != nil {

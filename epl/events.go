@@ -68,7 +68,9 @@ func (a *API) admits(app *earshot.App, credentials string) bool {
 	rest = strings.TrimSpace(rest)
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
-		return rest != "" && a.Apps.ByPublishKey(rest) == app
+		// It may be another version of the app by now.
+		of := a.Apps.ByPublishKey(rest)
+		return rest != "" && of != nil && of.Slug == app.Slug && of.ID == app.ID
 	case !strings.EqualFold(scheme, "Basic") || app.Key == "":
 		return false
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/earshot-io/earshot"
+	"github.com/earshot-io/earshot/auth"
 	"github.com/earshot-io/earshot/epl"
 	"github.com/earshot-io/earshot/tenant"
 )
@@ -188,6 +189,34 @@ func TestCredentials(t *testing.T) {
 		r.want(at("moved-app", basic("Basic", one.Key, fresh)), 404, notFound)
 		r.answered(request{method: "PUT", path: apps + "/two-app", kind: form, body: "app[active]=false"}, 200)
 		r.want(at("two-app", basic("Basic", two.Key, two.Secret)), 404, notFound)
+	})
+}
+
+// A renewing directory has another version of an app each time.
+type renewing struct{ *auth.Directory }
+
+func (d renewing) ByPublishKey(key string) *earshot.App {
+	a := d.Directory.ByPublishKey(key)
+	if a == nil {
+		return nil
+	}
+	renewed := *a
+	return &renewed
+}
+
+// TestAppIsRenewed while a key is looked at: it is the same app's.
+func TestAppIsRenewed(t *testing.T) {
+	on(t, func(t *testing.T, r *rig) {
+		r.made("One app")
+		r.serve(epl.Deps{
+			Hub: r.hub, Apps: renewing{r.directory}, Store: r.store, Log: slog.New(slog.DiscardHandler), Ready: func() error { return nil },
+			Gate: auth.NewGate(auth.GateConfig{}),
+		})
+		at := func(slug string) request {
+			return request{method: "POST", path: "/api/apps/" + slug + "/events", kind: form, body: `topic=t&event=e&scope=public`, as: nobody, headers: []string{"Authorization: Bearer pk"}}
+		}
+		r.want(at("fixed"), 200, "{}")
+		r.want(at("one-app"), 401, "")
 	})
 }
 
