@@ -28,7 +28,7 @@ func (s *session) answer(m message) {
 		s.p.counts.refused.Add(1)
 		s.say(errorFrame(textForbidden, s.who.ID, id))
 		return
-	case !s.p.throttles.Allow(stage, route.Key, time.Now()):
+	case s.conn.Spend() != nil || !s.p.throttles.Allow(stage, route.Key, time.Now()):
 		s.p.counts.refused.Add(1)
 		s.say(errorFrame(textTooMany, s.who.ID, id))
 		return

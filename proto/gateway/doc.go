@@ -112,7 +112,8 @@
 //     ended, which answered no ping, or whose node died (6).
 //   - A rejected handshake has no $disconnect; one that was accepted, and whose
 //     client had gone meanwhile, has one with 1006 (7).
-//   - A throttled message is answered with the message "Too Many Requests" (8), one
+//   - A throttled message, by the stage, the route or the app's own client rate, is
+//     answered with the message "Too Many Requests" (8), one
 //     that selects $connect or $disconnect goes to $default (9), and a route without
 //     an integration fails.
 //   - The status of a message's answer means nothing (11). A body that is no UTF-8,

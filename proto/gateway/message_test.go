@@ -19,6 +19,22 @@ import (
 	"github.com/earshot-io/earshot/hub"
 )
 
+// TestClientRate is the app's limit, for each connection.
+func TestClientRate(t *testing.T) {
+	limited := app(api())
+	limited.Limits.ClientRate = 0.1 // one message may be saved up
+	n := serve(t, limited)
+	c, other := n.dial("/prod"), n.dial("/prod")
+	c.say(`{"action":"echo"}`)
+	c.hears(`{"action":"echo"}`)
+	c.say(`{"action":"echo"}`)
+	if _, got, err := c.next(); err != nil || !strings.HasPrefix(got, `{"message": "Too Many Requests", "connectionId":"`+c.id+`"`) {
+		t.Errorf("heard %q %v", got, err)
+	}
+	other.say(`{"action":"echo"}`)
+	other.hears(`{"action":"echo"}`)
+}
+
 // TestErrorFrames is table 11.4, byte for byte.
 func TestErrorFrames(t *testing.T) {
 	n := serve(t, app(api(without("$default"), func(g *earshot.Gateway) {
