@@ -136,7 +136,8 @@ type Limits struct {
 	Handshakes int `toml:"handshakes"`
 	// ConnectRate is how many connections may begin in a second.
 	ConnectRate int `toml:"connect_rate"`
-	// ConnectionsPerAddress is how many one client address may have.
+	// ConnectionsPerAddress is how many one client address may have, or of IPv6 one
+	// network of 64 bits.
 	ConnectionsPerAddress int `toml:"connections_per_address"`
 	// ConnectionsPerUser is how many one user of an app may have.
 	ConnectionsPerUser int `toml:"connections_per_user"`

@@ -205,6 +205,48 @@ func TestConnectRate(t *testing.T) {
 	})
 }
 
+// TestClientSaysTLS: a proxy that adds its word to the client's is not overruled.
+func TestClientSaysTLS(t *testing.T) {
+	p := Proxies{netip.MustParsePrefix("10.0.0.0/8")}
+	for _, test := range []struct {
+		said   []string
+		secure bool
+	}{
+		{[]string{"https", "http"}, false},
+		{[]string{"http", "https"}, false},
+		{[]string{"https, http"}, false},
+		{[]string{"https", "WSS"}, true},
+		{[]string{""}, false},
+	} {
+		r := &http.Request{RemoteAddr: "10.0.0.1:1", Header: http.Header{"X-Forwarded-Proto": test.said}}
+		if _, secure := p.Client(r); secure != test.secure {
+			t.Errorf("%q: %v", test.said, secure)
+		}
+	}
+}
+
+// TestAddressOfIPv6: one client has a whole network, and has one address's share.
+func TestAddressOfIPv6(t *testing.T) {
+	l := NewLimits(LimitConfig{PerAddress: 1})
+	enter := func(from string) (*Ticket, bool) {
+		ticket, err := l.Enter(netip.MustParseAddr(from))
+		return ticket, err == nil
+	}
+	first, ok := enter("2001:db8:0:1::1")
+	if _, again := enter("2001:db8:0:1:ffff::2"); !ok || again {
+		t.Errorf("the first %v, the second of the network %v", ok, again)
+	}
+	for _, other := range []string{"2001:db8:0:2::1", "192.0.2.1", "192.0.2.2"} {
+		if _, ok := enter(other); !ok {
+			t.Errorf("%s is refused", other)
+		}
+	}
+	first.Close()
+	if _, ok := enter("2001:db8:0:1:ffff::2"); !ok {
+		t.Error("the place that was given back is not there")
+	}
+}
+
 func TestClientBehindProxies(t *testing.T) {
 	p := Proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	for _, test := range []struct {

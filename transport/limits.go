@@ -18,8 +18,8 @@ type LimitConfig struct {
 	Connections int
 	// ConnectRate is how many may begin in a second, all together.
 	ConnectRate float64
-	// PerAddress is how many connections one address may have, and PerUser one
-	// user of one application.
+	// PerAddress is how many connections one address may have, of IPv6 one network
+	// of 64 bits, and PerUser one user of one application.
 	PerAddress, PerUser int
 }
 
@@ -78,6 +78,7 @@ func (l *Limits) Enter(from netip.Addr) (*Ticket, error) {
 	if l.config.PerAddress <= 0 {
 		return &l.plain, nil
 	}
+	from = network(from)
 	l.mu.Lock()
 	full := l.addresses[from] >= l.config.PerAddress
 	if !full {
@@ -89,6 +90,15 @@ func (l *Limits) Enter(from netip.Addr) (*Ticket, error) {
 		return nil, l.refuse(earshot.Limited, LimitPerAddress, 5*time.Second)
 	}
 	return &Ticket{limits: l, address: from}, nil
+}
+
+// network is what one client has: an address, or of IPv6 all of a network.
+func network(a netip.Addr) netip.Addr {
+	a = a.Unmap()
+	if p, err := a.Prefix(64); err == nil && a.Is6() {
+		return p.Addr()
+	}
+	return a
 }
 
 // Known says which user of which application it is, once that has been proved.

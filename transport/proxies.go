@@ -17,7 +17,8 @@ func (p Proxies) trust(a netip.Addr) bool {
 // Client returns the address of the client behind a request, and whether it
 // speaks TLS. Without trusted proxies that is who connected. Of X-Forwarded-For
 // the rightmost address counts that is not a trusted proxy's: what is left of
-// it, anybody could have written.
+// it, anybody could have written. X-Forwarded-Proto may come more than once, where a
+// proxy has added its word to the client's: then each has to say TLS.
 func (p Proxies) Client(r *http.Request) (addr netip.Addr, secure bool) {
 	addr, secure = peer(r), r.TLS != nil
 	if !p.trust(addr) {
@@ -33,10 +34,15 @@ func (p Proxies) Client(r *http.Request) (addr netip.Addr, secure bool) {
 			break
 		}
 	}
-	if proto := r.Header.Get("X-Forwarded-Proto"); proto != "" {
-		secure = strings.EqualFold(proto, "https") || strings.EqualFold(proto, "wss")
+	if said := r.Header.Values("X-Forwarded-Proto"); strings.Join(said, "") != "" {
+		secure = !slices.ContainsFunc(said, plain)
 	}
 	return addr, secure
+}
+
+// plain reports whether a protocol is none of TLS.
+func plain(proto string) bool {
+	return !strings.EqualFold(proto, "https") && !strings.EqualFold(proto, "wss")
 }
 
 // peer is who connected.
