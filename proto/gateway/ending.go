@@ -131,9 +131,26 @@ func (x *endings) mark(ctx context.Context) error {
 	if x.marked {
 		return nil
 	}
+	err := x.writeMark(ctx)
+	x.marked = err == nil
+	return err
+}
+
+// markAgain says so again, if it was said: the mark has gone meanwhile. Where that
+// fails it is called again.
+func (x *endings) markAgain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
+	defer cancel()
+	x.marking.Lock()
+	defer x.marking.Unlock()
+	if x.marked {
+		_ = x.writeMark(ctx)
+	}
+}
+
+func (x *endings) writeMark(ctx context.Context) error {
 	node := x.p.deps.Hub.Node()
 	_, err := x.records.Put(ctx, hub.Key{markKind, node}, []byte(node), hub.AnyRevision, 0)
-	x.marked = err == nil
 	return err
 }
 

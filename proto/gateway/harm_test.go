@@ -253,3 +253,24 @@ func TestLateMessagesAreBounded(t *testing.T) {
 		n.connect("/prod")
 	})
 }
+
+// TestThoughtDead: a node that was cut off, and told of by another, is alive again: of
+// who connects to it then is told too when it dies.
+func TestThoughtDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, b := newStore(), newBackend()
+		first, _ := bare(t, store, newBackend()), bare(t, store, b)
+		first.connect("/prod")
+		first.engine.Cut()
+		b.waitFor(t, core.Disconnect, 1, time.Minute)
+		time.Sleep(time.Minute)
+		first.engine.Restore()
+		time.Sleep(time.Minute)
+		late := first.connect("/prod").conn.ID().String()
+		first.engine.Cut()
+		for e, n := b.waitFor(t, core.Disconnect, 2, time.Minute), 3; e.Conn.ID != late; n++ {
+			e = b.waitFor(t, core.Disconnect, n, time.Minute)
+		}
+		first.engine.Restore()
+	})
+}

@@ -52,6 +52,9 @@ func (p *Protocol) Run(ctx context.Context) {
 			for _, node := range o.dead() {
 				watching.Go(func() { o.adopt(ctx, node) })
 			}
+			if o.unmarked() {
+				p.endings.markAgain(ctx)
+			}
 			p.book.sweep(p.deps.Apps.BySlug)
 		case <-ctx.Done():
 		}
@@ -65,12 +68,15 @@ type orphans struct {
 	mu    sync.Mutex
 	marks map[string]int // at how many looks in a row each node was missing
 	taken map[string]bool
+	own   bool // this node's mark is there, as far as is known
+	known bool // what is there has been told
 }
 
 // watch follows which nodes have records.
 func (o *orphans) watch(ctx context.Context) {
 	for ctx.Err() == nil {
-		_ = o.x.records.Watch(ctx, hub.Key{markKind}, o.changed, func() {})
+		o.begin()
+		_ = o.x.records.Watch(ctx, hub.Key{markKind}, o.changed, o.synced)
 		select {
 		case <-time.After(watchAgain):
 		case <-ctx.Done():
@@ -78,17 +84,40 @@ func (o *orphans) watch(ctx context.Context) {
 	}
 }
 
+// begin forgets whether this node's mark is there: it is to be told.
+func (o *orphans) begin() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.own, o.known = false, false
+}
+
+func (o *orphans) synced() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.known = true
+}
+
 func (o *orphans) changed(records []hub.Record) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, r := range records {
 		switch node := r.Key[len(r.Key)-1]; {
+		case node == o.x.p.deps.Hub.Node():
+			o.own = r.Data != nil
 		case r.Data == nil:
 			delete(o.marks, node)
-		case node != o.x.p.deps.Hub.Node():
+		default:
 			o.marks[node] += 0
 		}
 	}
+}
+
+// unmarked reports that this node's mark is not there: another one has taken it for
+// dead and told of its connections, and would not look for those that came since.
+func (o *orphans) unmarked() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.known && !o.own
 }
 
 // dead returns the nodes with records that do not live any more, and that nobody
