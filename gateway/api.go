@@ -17,6 +17,7 @@ type API struct {
 	*earshot.Gateway
 	stages    map[string]*Stage
 	selection *expression
+	responses map[*earshot.GatewayIntegration][]response
 	// longest is the length of the longest route key.
 	longest int
 }

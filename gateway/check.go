@@ -137,6 +137,9 @@ func (c *checker) names() {
 	if len(g.Stages) == 0 {
 		c.add("stages", "there is none, so nobody could connect")
 	}
+	if err := checkSize(g); err != nil {
+		c.add("stages", "%v", err)
+	}
 }
 
 // domain reports whether s is a host with or without a port.
@@ -319,7 +322,7 @@ func (c *checker) responses(path string, i *earshot.GatewayIntegration) {
 		c.once(seen, at+".integrationResponseKey", r.Key)
 		if r.Key != DefaultRoute {
 			text := strings.Trim(r.Key, "/")
-			if _, err := regexp.Compile(text); err != nil || len(r.Key) < 3 || r.Key != "/"+text+"/" {
+			if _, err := statusPattern(r.Key); err != nil || r.Key != "/"+text+"/" {
 				c.add(at+".integrationResponseKey", "%q is neither $default nor a regular expression such as /2\\d\\d/", r.Key)
 			}
 		}

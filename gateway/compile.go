@@ -19,6 +19,12 @@ func Compile(g *earshot.Gateway) (*API, error) {
 	if g.Region != "" && !isRegion(g.Region) {
 		return nil, fmt.Errorf("API %s: region: %q is none", g.ID, g.Region)
 	}
+	if err := checkSize(g); err != nil {
+		return nil, fmt.Errorf("API %s: %w", g.ID, err)
+	}
+	if a.responses, err = allResponses(g); err != nil {
+		return nil, fmt.Errorf("API %s: %w", g.ID, err)
+	}
 	for i := range g.Routes {
 		a.longest = max(a.longest, len(g.Routes[i].Key))
 	}
@@ -35,13 +41,49 @@ func Compile(g *earshot.Gateway) (*API, error) {
 	return a, nil
 }
 
+// Bounds of an API. Every stage has every route, compiled: a few lines of settings
+// must not become gigabytes.
+const (
+	maxStages      = 100
+	maxStageRoutes = 10_000
+)
+
+func checkSize(g *earshot.Gateway) error {
+	switch {
+	case len(g.Stages) > maxStages:
+		return fmt.Errorf("it has more than %d stages", maxStages)
+	case len(g.Stages)*len(g.Routes) > maxStageRoutes:
+		return fmt.Errorf("it has more than %d routes in all its stages together", maxStageRoutes)
+	}
+	return nil
+}
+
+// allResponses compiles the responses of all integrations, which are the same in
+// every stage and for every route.
+func allResponses(g *earshot.Gateway) (map[*earshot.GatewayIntegration][]response, error) {
+	all := map[*earshot.GatewayIntegration][]response{}
+	for i := range g.Integrations {
+		n := &g.Integrations[i]
+		if len(n.Responses) == 0 {
+			continue
+		}
+		made, err := parseResponses(n.Responses)
+		if err != nil {
+			return nil, fmt.Errorf("integration %s: %w", n.ID, err)
+		}
+		all[n] = made
+	}
+	return all, nil
+}
+
 func (s *Stage) compile() error {
+	made := map[*earshot.GatewayIntegration]*Route{} // the first route to each
 	for i := range s.API.Routes {
 		r := &Route{GatewayRoute: s.API.Routes[i]}
 		if s.routes[r.Key] != nil {
 			return fmt.Errorf("route %s is there twice", r.Key)
 		}
-		if err := s.compileRoute(r); err != nil {
+		if err := s.compileRoute(r, made); err != nil {
 			return fmt.Errorf("route %s: %w", r.Key, err)
 		}
 		s.routes[r.Key] = r
@@ -49,7 +91,7 @@ func (s *Stage) compile() error {
 	return nil
 }
 
-func (s *Stage) compileRoute(r *Route) error {
+func (s *Stage) compileRoute(r *Route, made map[*earshot.GatewayIntegration]*Route) error {
 	if err := checkKey(r.Key); err != nil {
 		return err
 	}
@@ -57,7 +99,7 @@ func (s *Stage) compileRoute(r *Route) error {
 	if r.RouteResponse != "" && r.RouteResponse != DefaultRoute {
 		return fmt.Errorf("routeResponseSelectionExpression: only $default is known")
 	}
-	if err := s.findIntegration(r); err != nil {
+	if err := s.findIntegration(r, made); err != nil {
 		return err
 	}
 	return s.findAuthorizer(r)
@@ -85,7 +127,7 @@ func (s *Stage) throttle(key string) earshot.GatewayThrottle {
 	return t
 }
 
-func (s *Stage) findIntegration(r *Route) error {
+func (s *Stage) findIntegration(r *Route, made map[*earshot.GatewayIntegration]*Route) error {
 	if r.Target == "" {
 		return nil
 	}
@@ -101,9 +143,14 @@ func (s *Stage) findIntegration(r *Route) error {
 	if r.Integration == nil {
 		return fmt.Errorf("target: there is no integration %s", id)
 	}
+	if same := made[r.Integration]; same != nil {
+		r.mapping, r.responses, r.Calls = same.mapping, same.responses, same.Calls
+		return nil
+	}
 	if err := s.compileIntegration(r); err != nil {
 		return fmt.Errorf("integration %s: %w", id, err)
 	}
+	made[r.Integration] = r
 	return nil
 }
 
@@ -112,9 +159,7 @@ func (s *Stage) compileIntegration(r *Route) (err error) {
 	if n.TimeoutMillis != 0 && (n.TimeoutMillis < 50 || n.TimeoutMillis > 29000) {
 		return fmt.Errorf("timeoutInMillis: it is 50 to 29000")
 	}
-	if r.responses, err = parseResponses(n.Responses); err != nil {
-		return err
-	}
+	r.responses = s.API.responses[n]
 	uri, err := s.substitute(n.URI)
 	if err != nil {
 		return fmt.Errorf("integrationUri: %w", err)
