@@ -136,6 +136,8 @@
 // With an operator in its settings ([admin]), the server lets apps be made and
 // changed. Requests have the user and password (Basic) or the token (Bearer) of the
 // operator, or of an owner. Secrets are shown to who makes them, and by export.
+// What a browser sends for a page of another site is answered 403, unless it only
+// reads, since browsers remember passwords.
 //
 //	GET    /admin/me                     {"name","role":"operator"|"owner"}
 //	GET    /admin/apps?after=SLUG        {"apps":[…],"last":SLUG,"more":bool}: 100 at the most

@@ -50,10 +50,15 @@ type OperatorConfig struct {
 // that wait the others are Limited. One that was right is recognized afterwards
 // without hashing and without limit, so that who floods the login does not keep out
 // those who are in; who is not in yet may have to try again, but for who has the
-// token, which is not hashed. An unknown user costs what a known one does. With SetOwners it recognizes the owners of apps too.
+// token, which is not hashed. An unknown user costs what a known one does.
+// With SetOwners it recognizes the owners of apps too.
+//
+// What a browser sends for a page of another site is Forbidden, unless it only reads:
+// it shows the password that it remembers, whoever made the page.
 type Operator struct {
 	config OperatorConfig
 	hash   *argon
+	cross  http.CrossOriginProtection
 	// owners are let in too; nil for none. Nobody is the hash of who is none.
 	owners   Owners
 	nobody   *argon
@@ -94,8 +99,8 @@ func NewOperator(c OperatorConfig) (*Operator, error) {
 }
 
 // Admit returns the name of the operator that a request is of. It fails with
-// Unauthenticated, with Limited, or when the context ends. From is the client's
-// address.
+// Unauthenticated, with Forbidden, with Limited, or when the context ends. From is the
+// client's address.
 func (o *Operator) Admit(ctx context.Context, r *http.Request, from netip.Addr) (string, error) {
 	who, err := o.admit(ctx, r, from, nil)
 	return who.Name, err
@@ -103,6 +108,9 @@ func (o *Operator) Admit(ctx context.Context, r *http.Request, from netip.Addr) 
 
 // admit is Admit, and AdmitAny if there are owners.
 func (o *Operator) admit(ctx context.Context, r *http.Request, from netip.Addr, owners Owners) (Login, error) {
+	if o.cross.Check(r) != nil {
+		return Login{}, errOtherSite()
+	}
 	scheme, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	rest = strings.TrimSpace(rest)
 	if rest == "" || len(rest) > 2*maxCredential {
@@ -159,6 +167,11 @@ func (o *Operator) refuse(owners Owners) error {
 		return errLogin()
 	}
 	return &earshot.Error{Code: earshot.Unauthenticated, Reason: "OPERATOR", Text: "this needs the operator's user and password, or token"}
+}
+
+// errOtherSite is answered to a page of another site.
+func errOtherSite() error {
+	return &earshot.Error{Code: earshot.Forbidden, Reason: "CROSS_ORIGIN", Text: "a page of another site may not administer this server"}
 }
 
 // Refused returns how many logins were wrong, and how many were not tried.
