@@ -60,6 +60,9 @@
 //   - The key of an integration response is an expression that the whole status has
 //     to fit; without one for the status the answer is malformed. MOCK answers 200,
 //     to which the integration responses are applied.
+//   - An API has 100 stages at the most, and 10,000 routes in all of them together;
+//     the expression of an integration response has 256 bytes, and repeats something
+//     100 times.
 //   - A stage's default limit is each route's, as a bucket of its own. A rate without
 //     a burst may save up one second.
 //
