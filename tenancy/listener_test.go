@@ -68,7 +68,10 @@ func (l *listener) dial(d door) error {
 	l.write = func(text string) error {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		return c.Write(ctx, websocket.MessageText, []byte(text))
+		if err := c.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
+			l.end(err)
+		}
+		return nil
 	}
 	over := make(chan struct{})
 	l.shut = func() { _ = c.CloseNow(); <-over }
@@ -163,7 +166,8 @@ func (l *listener) count() int {
 	return len(l.frames)
 }
 
-// say sends a frame, and returns how many had come before.
+// say sends a frame, and returns how many had come before. Where the connection is
+// over by then, nothing more comes.
 func (l *listener) say(text string) int {
 	l.Helper()
 	before := l.count()

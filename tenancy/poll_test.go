@@ -3,6 +3,7 @@ package tenancy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -34,6 +35,10 @@ func (l *listener) poll(d door) error {
 	l.Cleanup(l.shut)
 	l.write = func(text string) error {
 		posted, err := l.request(ctx, client, http.MethodPost, d, first.Token, text)
+		if err == nil && posted.Status == http.StatusGone {
+			l.end(errors.New("the session is gone"))
+			return nil
+		}
 		if err == nil && posted.Status != http.StatusOK {
 			err = fmt.Errorf("a post is answered %d", posted.Status)
 		}
