@@ -14,13 +14,25 @@ const phoenix12 = createRequire(import.meta.url)("phoenix-1.2")
 const opened = (socket) => new Promise((resolve, reject) => (socket.on("open", resolve), socket.on("error", reject)))
 const refused = (why) => Object.assign(new Error(`refused: ${JSON.stringify(why)}`), { refused: why })
 
+// A Listener hears over a WebSocket of its own.
+class Listener {
+  heard = new Heard()
+
+  next() {
+    return this.heard.next()
+  }
+
+  close() {
+    this.socket.terminate()
+  }
+}
+
 // Hotsock: a WebSocket with a JWT.
-class Hotsock {
+class Hotsock extends Listener {
   static async open(space, channel, { listen, publish }) {
     const grant = { subscribe: listen, messages: { "*": { publish } } }
     const c = new Hotsock()
     c.channel = channel
-    c.heard = new Heard()
     c.answers = new Heard()
     c.socket = new WebSocket(`${space.ws}/v1?token=${space.token({ scope: "connect", uid: "h", channels: { [channel]: grant } })}`)
     c.socket.on("message", (text) => {
@@ -40,27 +52,18 @@ class Hotsock {
     if (answer.event === "hotsock.error") throw refused(answer.error.code)
   }
 
-  next() {
-    return this.heard.next()
-  }
-
   async say(event, data) {
     this.socket.send(JSON.stringify({ event, channel: this.channel, data }))
     // A ping is answered behind it; an error would be before the pong.
     await this.ask({ event: "hotsock.ping" })
   }
-
-  close() {
-    this.socket.terminate()
-  }
 }
 
 // Phoenix Channels of either age, by the unmodified phoenix.js.
-class Phoenix {
+class Phoenix extends Listener {
   static async open(Library, space, channel, { listen, publish }) {
     const claims = { uid: "p", listen: listen ? [channel] : [], publish: publish ? [channel] : [] }
     const c = new Phoenix()
-    c.heard = new Heard()
     c.socket = new Library(`${space.ws}/socket/${slug}`, { transport: WebSocket, params: { token: space.token(claims) } })
     c.socket.connect()
     c.channel = c.socket.channel(channel, {})
@@ -75,10 +78,6 @@ class Phoenix {
       throw err
     }
     return c
-  }
-
-  next() {
-    return this.heard.next()
   }
 
   // say waits for its own message to come back: a room of Ex Pusher Lite replies to
@@ -106,10 +105,9 @@ const replied = (push) =>
   )
 
 // notiflux: text commands over a WebSocket.
-class Notiflux {
+class Notiflux extends Listener {
   static async open(space, channel, { listen }) {
     const c = new Notiflux()
-    c.heard = new Heard()
     c.socket = new WebSocket(`${space.ws}/ws`)
     c.socket.on("message", (data, binary) => c.heard.push({ data: binary ? data : String(data) }))
     await opened(c.socket)
@@ -119,22 +117,13 @@ class Notiflux {
     if ((await c.next()).data !== "Unknown command") throw new Error("out of step")
     return c
   }
-
-  next() {
-    return this.heard.next()
-  }
-
-  close() {
-    this.socket.terminate()
-  }
 }
 
 // API Gateway: a WebSocket that a backend lets hear a channel, by a signed request
 // such as its SDKs send.
-class Gateway {
+class Gateway extends Listener {
   static async open(space, channel, { listen, envelope }) {
     const c = new Gateway()
-    c.heard = new Heard()
     c.socket = new WebSocket(`${space.ws}/${slug}/prod`)
     c.socket.on("message", (data, binary) => {
       if (!envelope) return c.heard.push({ data: binary ? data : String(data) })
@@ -153,14 +142,6 @@ class Gateway {
       throw err
     }
     return c
-  }
-
-  next() {
-    return this.heard.next()
-  }
-
-  close() {
-    this.socket.terminate()
   }
 }
 
