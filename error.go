@@ -114,6 +114,19 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// RetrySeconds is when to try again, in whole seconds and rounded up, as
+// Retry-After has it (RFC 9110 §10.2.3): 1 where the code is temporary and nobody
+// knows better, 0 where there is nothing to say.
+func (e *Error) RetrySeconds() int {
+	switch {
+	case e.RetryAfter > 0:
+		return int((e.RetryAfter + time.Second - 1) / time.Second)
+	case e.Code.Temporary():
+		return 1
+	}
+	return 0
+}
+
 // AsError finds the Error in err; any other error is Internal with err as its
 // cause. It returns nil for nil.
 func AsError(err error) *Error {

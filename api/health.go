@@ -1,6 +1,10 @@
 package api
 
-import "net/http"
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
 
 func (a *API) healthz(w http.ResponseWriter, _ *http.Request) {
 	say(w, http.StatusOK, "ok")
@@ -10,7 +14,7 @@ func (a *API) healthz(w http.ResponseWriter, _ *http.Request) {
 // engine recovers and while the server stops.
 func (a *API) readyz(w http.ResponseWriter, _ *http.Request) {
 	if err := a.ready(); err != nil {
-		w.Header().Set("Retry-After", retryAfter(retrySoon))
+		w.Header().Set("Retry-After", strconv.Itoa(int(retrySoon/time.Second)))
 		say(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}

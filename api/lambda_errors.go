@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/earshot-io/earshot"
@@ -98,8 +99,8 @@ func (in *invocation) refuse(err error) {
 	if !errors.As(err, &x) {
 		e := earshot.AsError(err)
 		x = translate(e)
-		if wait := e.RetryAfter; wait > 0 || e.Code.Temporary() {
-			in.w.Header().Set("Retry-After", retryAfter(max(wait, retrySoon)))
+		if s := e.RetrySeconds(); s > 0 {
+			in.w.Header().Set("Retry-After", strconv.Itoa(s))
 		}
 		if x.status >= http.StatusInternalServerError {
 			in.api.log.Error("request failed", "method", in.r.Method, "path", in.r.URL.Path, "status", x.status, "err", err)

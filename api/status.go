@@ -84,17 +84,10 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="earshot", charset="UTF-8"`)
 		}
 	}
-	if e.RetryAfter > 0 {
-		w.Header().Set("Retry-After", retryAfter(e.RetryAfter))
-	} else if e.Code.Temporary() {
-		w.Header().Set("Retry-After", retryAfter(retrySoon))
+	if s := e.RetrySeconds(); s > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(s))
 	}
 	write(w, code, failed{failureOf(e)})
-}
-
-// retryAfter is in whole seconds, rounded up (RFC 9110 §10.2.3).
-func retryAfter(d time.Duration) string {
-	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 
 // write answers with JSON. If the client has gone there is nobody to tell.

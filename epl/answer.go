@@ -75,22 +75,14 @@ func (a *API) translate(w http.ResponseWriter, r *http.Request, err error) *refu
 	if ours {
 		a.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "status", status, "err", err)
 	}
-	switch {
-	case e.RetryAfter > 0:
-		w.Header().Set("Retry-After", seconds(e.RetryAfter))
-	case e.Code.Temporary():
-		w.Header().Set("Retry-After", "1")
+	if s := e.RetrySeconds(); s > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(s))
 	}
 	text := e.Text
 	if text == "" || e.Code == earshot.Internal {
 		text = http.StatusText(status)
 	}
 	return &refusal{status: status, detail: text, empty: e.Code == earshot.Unauthenticated}
-}
-
-// seconds is a Retry-After, rounded up (RFC 9110 §10.2.3).
-func seconds(d time.Duration) string {
-	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 
 // statusOf translates a code; ours says that it is for the log.

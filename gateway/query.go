@@ -198,12 +198,7 @@ func (w *walk) object(s *step) error {
 			name, _ := jsontext.AppendUnquote(nil, quoted) // it was read as a string
 			next = s.members[string(name)]
 		}
-		if next == nil {
-			err = w.in.SkipValue()
-		} else {
-			err = w.step(next)
-		}
-		if err != nil {
+		if err = w.follow(next); err != nil {
 			return err
 		}
 	}
@@ -216,16 +211,18 @@ func (w *walk) array(s *step) error {
 		return err
 	}
 	for i := 0; w.in.PeekKind() != ']'; i++ {
-		var err error
-		if next := s.items[i]; next == nil {
-			err = w.in.SkipValue()
-		} else {
-			err = w.step(next)
-		}
-		if err != nil {
+		if err := w.follow(s.items[i]); err != nil {
 			return err
 		}
 	}
 	_, err := w.in.ReadToken()
 	return err
+}
+
+// follow goes into the next value if a path does.
+func (w *walk) follow(next *step) error {
+	if next == nil {
+		return w.in.SkipValue()
+	}
+	return w.step(next)
 }

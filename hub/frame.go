@@ -48,6 +48,18 @@ func TextFrame(body []byte) *Frame { return &Frame{Op: Text, Body: body} }
 // BinaryFrame returns a binary frame of body.
 func BinaryFrame(body []byte) *Frame { return &Frame{Op: Binary, Body: body} }
 
+// DataFrame returns a message's data alone, for protocols whose clients are told
+// nothing else: a text frame of its text or JSON value, a binary frame of its bytes.
+func DataFrame(m *earshot.Message) *Frame {
+	switch {
+	case m.Kind == earshot.Binary:
+		return BinaryFrame(m.Data)
+	case m.Kind == earshot.JSON && len(m.Data) == 0:
+		return TextFrame([]byte("null"))
+	}
+	return TextFrame(m.Data)
+}
+
 // Len is the number of bytes of the message, without any header of a transport.
 func (f *Frame) Len() int { return len(f.Head) + len(f.Body) }
 

@@ -16,7 +16,8 @@ type used struct {
 	in, bytesIn, calls, refused atomic.Uint64
 	// conns is how many connections there are now, and peak how many there were
 	// at most since that was last asked.
-	conns, peak atomic.Int64
+	conns atomic.Int64
+	peak  atomic.Uint64
 	// spent is when its server may have saved up everything again; see spend.
 	spent atomic.Int64
 	// out is what each shard has sent.
@@ -32,13 +33,7 @@ type sent struct {
 }
 
 // peaked notes that there are n connections.
-func (u *used) peaked(n int64) {
-	for old := u.peak.Load(); n > old; old = u.peak.Load() {
-		if u.peak.CompareAndSwap(old, n) {
-			return
-		}
-	}
-}
+func (u *used) peaked(n int64) { raise(&u.peak, uint64(n)) }
 
 // takes counts a message that is taken to be published. Notices are the server's
 // own, and not counted.
@@ -98,12 +93,12 @@ func (h *Hub) useOf(a *app, fresh bool) AppUse {
 	n := u.conns.Load()
 	peak := u.peak.Load()
 	if fresh {
-		peak = u.peak.Swap(n)
+		peak = u.peak.Swap(uint64(n))
 		u.peaked(u.conns.Load()) // who came in between
 	}
 	out := AppUse{
 		App: a.slug, MessagesIn: u.in.Load(), BytesIn: u.bytesIn.Load(), Calls: u.calls.Load(), AuthFailures: u.refused.Load(),
-		Connections: int(n), Peak: int(max(peak, n)),
+		Connections: int(n), Peak: max(int(peak), int(n)),
 	}
 	if h.findApp != nil {
 		if now := h.findApp(a.slug); now != nil {

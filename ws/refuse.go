@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -74,8 +73,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	s.log.Log(r.Context(), level, "handshake refused", "path", r.URL.Path, "status", status, "err", err)
 	if e.Code.Temporary() {
-		after := max(int(math.Ceil(e.RetryAfter.Seconds())), 1)
-		w.Header().Set("Retry-After", strconv.Itoa(after))
+		w.Header().Set("Retry-After", strconv.Itoa(e.RetrySeconds()))
 	}
 	code := e.Reason
 	if code == "" {

@@ -48,17 +48,6 @@ func (s *session) leaveChannel(name string) {
 	}
 }
 
-// renderPlain is a message's data alone.
-func renderPlain(m *earshot.Message) *hub.Frame {
-	switch {
-	case m.Kind == earshot.Binary:
-		return hub.BinaryFrame(m.Data)
-	case m.Kind == earshot.JSON && len(m.Data) == 0:
-		return hub.TextFrame([]byte("null"))
-	}
-	return hub.TextFrame(m.Data)
-}
-
 // renderWrapped is a message with its names, as an object: data is a JSON value as
 // it is, a text as a string, and bytes as a string in base64, which
 // isBase64Encoded says. event is left out where the message has none.

@@ -85,7 +85,7 @@ func New(c Config, deps proto.Deps) *Protocol {
 	}
 	p := &Protocol{
 		deps: deps, book: newBook(deps.Log), waiting: newWaiting(c.Handshakes),
-		plain:     &hub.Encoding{Name: "gateway", Render: renderPlain},
+		plain:     &hub.Encoding{Name: "gateway", Render: hub.DataFrame},
 		wrapped:   &hub.Encoding{Name: "gateway envelope", Render: renderWrapped},
 		throttles: core.NewThrottles(), sessions: map[earshot.ConnID]*session{},
 	}

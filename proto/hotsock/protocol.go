@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/earshot-io/earshot"
@@ -137,8 +137,7 @@ func refusal(err error) *proto.Refusal {
 	case e.Code == earshot.Unauthenticated:
 		h.Set("WWW-Authenticate", "Bearer")
 	case e.Code.Temporary():
-		wait := max(e.RetryAfter, time.Second)
-		h.Set("Retry-After", fmt.Sprint(int((wait+time.Second-1)/time.Second)))
+		h.Set("Retry-After", strconv.Itoa(e.RetrySeconds()))
 	}
 	return &proto.Refusal{Status: translate(e.Code).status, Header: h, Body: errorBody(err), Err: err}
 }

@@ -70,7 +70,7 @@ func New(c Config, deps proto.Deps) *Protocol {
 	return &Protocol{
 		config: c, deps: deps,
 		reader:   &auth.Reader{Read: read, Leeway: leeway, Early: true},
-		encoding: &hub.Encoding{Name: "notiflux", Render: render},
+		encoding: &hub.Encoding{Name: "notiflux", Render: hub.DataFrame},
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/earshot-io/earshot"
-	"github.com/earshot-io/earshot/hub"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -60,17 +59,6 @@ func parse(text string) command {
 // channelOf is the name of a topic's channel: its own. A topic that cannot be a
 // channel is Invalid.
 func channelOf(topic string) (string, error) { return topic, earshot.CheckChannel(topic) }
-
-// render is what a subscriber hears of a message.
-func render(m *earshot.Message) *hub.Frame {
-	switch {
-	case m.Kind == earshot.Binary:
-		return hub.BinaryFrame(m.Data)
-	case m.Kind == earshot.JSON && len(m.Data) == 0:
-		return hub.TextFrame([]byte("null"))
-	}
-	return hub.TextFrame(m.Data)
-}
 
 // A broadcast is the body of POST /broadcast.
 type broadcast struct{ topic, message, token string }

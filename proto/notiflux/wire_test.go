@@ -98,7 +98,7 @@ func TestRender(t *testing.T) {
 		{earshot.Message{Kind: earshot.JSON}, hub.Text, "null"},
 		{earshot.Message{Kind: earshot.Binary, Data: []byte("\x00\xff")}, hub.Binary, "\x00\xff"},
 	} {
-		f := render(&c.m)
+		f := hub.DataFrame(&c.m)
 		if f.Op != c.op || string(f.Head)+string(f.Body) != c.want {
 			t.Errorf("%v %q became %v %q", c.m.Kind, c.m.Data, f.Op, f.Body)
 		}
